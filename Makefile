@@ -1,0 +1,91 @@
+# Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
+CHAR   ?= atlas
+CLIP   ?= walk.bvh
+ARGS   ?=
+
+MIMIC  := .venv/bin/mimic-pipe
+PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCE  = $(if $(findstring /,$(CLIP)),$(CLIP),raw_mocap/$(CLIP))
+RESULT  = processed/$(CHAR)/$(basename $(notdir $(CLIP)))
+BASE   := .venv/.base
+DEV    := .venv/.dev
+TRAIN  := .venv/.train
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
+        test check format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "Variables: CHAR=$(CHAR) CLIP=$(CLIP) ARGS='more options of the command'"
+
+setup: $(BASE)  ## make .venv and install what retargeting needs
+setup-train: $(TRAIN)  ## the same and what training needs (torch)
+
+samples: $(BASE)  ## write the sample clips into raw_mocap/
+	$(MIMIC) samples $(ARGS)
+inspect: $(BASE)  ## what is in raw_mocap/CLIP: skeleton, unit, up axis, roles
+	$(MIMIC) inspect $(SOURCE) $(ARGS)
+ingest: $(BASE)  ## read and clean raw_mocap/CLIP
+	$(MIMIC) ingest $(SOURCE) $(ARGS)
+map: $(BASE)  ## print the proposed joint map of CLIP onto CHAR
+	$(MIMIC) map $(SOURCE) --char $(CHAR) $(ARGS)
+retarget: $(BASE)  ## raw_mocap/CLIP onto CHAR: clip, gains, quality
+	$(MIMIC) retarget $(SOURCE) --char $(CHAR) $(ARGS)
+phase: $(BASE)  ## choose the cycle of the retargeted clip again
+	$(MIMIC) phase $(RESULT) $(ARGS)
+gains: $(BASE)  ## derive the PD gains of the retargeted clip again
+	$(MIMIC) gains $(RESULT) $(ARGS)
+validate: $(BASE)  ## measure the retargeted clip: yes or no
+	$(MIMIC) validate $(RESULT) $(ARGS)
+export: $(BASE)  ## the retargeted clip in another format: ARGS='--format bvh'
+	$(MIMIC) export $(RESULT) $(ARGS)
+render: $(BASE)  ## a moving picture of the retargeted clip
+	$(MIMIC) render $(RESULT) -o $(RESULT)/$(basename $(notdir $(CLIP))).gif $(ARGS)
+characters: $(BASE)  ## the bodies there are
+	$(MIMIC) characters list $(ARGS)
+schema: $(BASE)  ## JSON Schema of a file: ARGS=clip
+	$(MIMIC) schema $(or $(ARGS),clip)
+
+test: $(DEV)  ## all tests
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal $(ARGS)
+check: $(DEV)  ## formatting, lint, types, tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+	$(MAKE) test
+format: $(DEV)  ## format the code
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+bench: $(DEV)  ## the speed tables
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks $(ARGS)
+clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@for python in $(PYTHON) python3.11 python3 python; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+	    echo "making .venv with $$python" >&2; \
+	    "$$python" -m venv .venv && touch $@ && exit 0; \
+	    echo "$$python cannot make a virtual environment; on Debian and Ubuntu: sudo apt-get install python3.11-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	done; \
+	echo "mimic-pipe needs Python 3.11, the newest that PyBullet has wheels for; found: $$(python3 --version 2>&1)." >&2; \
+	echo "Install it beside yours (Debian/Ubuntu: sudo apt-get install python3.11 python3.11-venv · macOS: brew install" >&2; \
+	echo "python@3.11 · anywhere: uv python install 3.11, or pyenv install 3.11), then: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+
+$(BASE): .venv/.made pyproject.toml constraints.txt
+	@echo "installing what retargeting needs" >&2
+	@$(PIP) --editable .
+	@touch $@
+$(DEV): $(BASE)
+	@echo "installing what the tests need" >&2
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+$(TRAIN): $(BASE)
+	@echo "installing what training needs" >&2
+	@$(PIP) --editable '.[train]'
+	@touch $@
