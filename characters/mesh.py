@@ -1,0 +1,53 @@
+"""Convex hulls of mesh files (STL, OBJ): what both engines collide with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import ConvexHull, QhullError
+
+from motion.errors import InputError
+from motion.rotation import Array
+
+STL_HEADER = 84
+STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+
+def hull(folder: Path, filename: str, *, where: str) -> Array:
+    """Corners (V, 3) of the convex hull of a mesh file, in the file's unit.
+
+    Args:
+        folder: what a relative name is relative to; ``package://name/`` and ``file://`` are stripped.
+
+    Raises:
+        InputError: missing, neither STL nor OBJ, damaged, flat.
+    """
+    relative = filename.removeprefix("file://")
+    if relative.startswith("package://"):
+        relative = relative.removeprefix("package://").partition("/")[2]
+    path = folder / relative
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"mesh {filename}: {error.strerror or error}", where=where) from error
+    try:
+        if path.suffix.lower() == ".stl":
+            vertices = _stl(content)
+        elif path.suffix.lower() == ".obj":
+            lines = (line.split() for line in content.decode("utf-8", "replace").splitlines())
+            vertices = np.array([parts[1:4] for parts in lines if parts[:1] == ["v"]], dtype=np.float64)
+        else:
+            raise InputError(f"mesh {filename}: expected .stl or .obj, found {path.suffix or 'no suffix'}", where=where)
+        return vertices[ConvexHull(vertices).vertices]
+    except (ValueError, IndexError, QhullError) as error:
+        raise InputError(f"mesh {filename}: not a solid mesh ({str(error).splitlines()[0]})", where=where) from error
+
+
+def _stl(content: bytes) -> Array:
+    count = int.from_bytes(content[STL_HEADER - 4 : STL_HEADER], "little")
+    if len(content) == STL_HEADER + count * STL_TRIANGLE.itemsize:
+        triangles = np.frombuffer(content, STL_TRIANGLE, count, STL_HEADER)
+        return np.unique(triangles["corners"].reshape(-1, 3), axis=0).astype(np.float64)
+    lines = (line.split() for line in content.decode("ascii", "replace").splitlines())
+    return np.array([parts[1:4] for parts in lines if parts[:1] == ["vertex"]], dtype=np.float64)
