@@ -1,0 +1,69 @@
+"""Joint limits in the solve: hinges by their range, balls by a swing cone and a twist range about the bone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from characters.character import Character, Joint
+from motion import rotation
+from motion.rotation import Array
+
+MARGIN = np.deg2rad(0.01)
+"""How far inside a limit results are put, so that rounding in a file does not cross it."""
+
+
+def clamp_ball(joint: Joint, local: Array) -> Array:
+    """Ball rotations ``(T, 4)`` brought inside the joint's swing cone and twist range."""
+    swing, twist = rotation.swing_twist(local, joint.twist_axis)
+    vector = rotation.log(swing)
+    angle = np.linalg.norm(vector, axis=-1)
+    shrink = np.minimum(1.0, (joint.swing_limit - MARGIN) / np.maximum(angle, 1e-9))
+    twist = np.clip(twist, joint.lower + MARGIN, joint.upper - MARGIN)
+    return rotation.multiply(rotation.exp(shrink[..., None] * vector), rotation.from_axis_angle(joint.twist_axis, twist))
+
+
+def clamp_hinges(character: Character, qpos: Array) -> Array:
+    """qpos ``(T, nq)`` with every hinge inside its range."""
+    out = qpos.copy()
+    for j, joint in enumerate(character.joints):
+        if joint.type == "hinge":
+            at = character.layout.qpos_at[j]
+            out[:, at] = np.clip(out[:, at], joint.lower + MARGIN, joint.upper - MARGIN)
+    return out
+
+
+def clamp(character: Character, qpos: Array) -> Array:
+    """qpos ``(T, nq)`` with every joint inside its limits."""
+    out = clamp_hinges(character, qpos)
+    for j, joint in enumerate(character.joints):
+        if joint.type == "ball":
+            at = character.layout.qpos_at[j]
+            out[:, at : at + 4] = clamp_ball(joint, out[:, at : at + 4])
+    return out
+
+
+def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: float) -> None:
+    """Add the pull of broken limits to normal equations ``(nv, nv, T)`` and ``(nv, T)``.
+
+    A hinge that sits at its limit and is pushed outward is held there; a ball outside its limits is pulled back along the
+    way out.
+    """
+    layout = character.layout
+    for j, joint in enumerate(character.joints):
+        at, dof = layout.qpos_at[j], layout.qvel_at[j]
+        if joint.type == "hinge":
+            angle = qpos[:, at]
+            pushed = ((angle <= joint.lower + 2 * MARGIN) & (right[dof] < 0)) | ((angle >= joint.upper - 2 * MARGIN) & (right[dof] > 0))
+            matrix[dof, dof] += np.where(pushed, 100.0 * weight, 0.0)
+            continue
+        local = qpos[:, at : at + 4]
+        error = rotation.log(rotation.relative(local, clamp_ball(joint, local))).T
+        size = np.sqrt((error**2).sum(axis=0))
+        if not (size > MARGIN).any():
+            continue
+        way = error / np.maximum(size, 1e-12)
+        active = np.where(size > MARGIN, weight, 0.0)
+        for a in range(3):
+            right[dof + a] += active * error[a]
+            for b in range(a + 1):
+                matrix[dof + a, dof + b] += active * way[a] * way[b]

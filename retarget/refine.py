@@ -1,0 +1,65 @@
+"""A body's own clip as the target: contacts, ground and limits imposed again after a cycle was cut and its seam closed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from characters import kinematics, shapes
+from characters.character import Character
+from motion.clip import Clip
+from retarget.solve import SolveSettings, solve
+from retarget.targets import Body, Targets, TargetSettings
+
+CONTEXT = 0.5
+"""seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
+
+
+def refine(clip: Clip, character: Character, settings: SolveSettings = SolveSettings()) -> Clip:
+    """The same clip with feet pinned, nothing under the ground and limits kept, across the wrap for a loop.
+
+    Args:
+        clip: any clip of ``character``; its contacts say when feet stand.
+
+    Returns:
+        A clip with new qpos and qvel; everything else is kept.
+    """
+    count, layout = len(clip.qpos), character.layout
+    pad = min(count, int(round(CONTEXT * clip.fps))) if clip.loop else 0
+    index = np.arange(-pad, count + pad)
+    qpos = clip.qpos[index % count]
+    if clip.loop:
+        qpos = clip.cycle_offset.apply(qpos, index // count)
+    qpos = layout.continuous(qpos)
+    flags = {link: np.asarray(f, dtype=bool)[index % count] for link, f in clip.contacts.items()}
+    solved = solve(character, targets_of(character, qpos, clip.fps, flags), settings)[pad : pad + count]
+    solved = layout.continuous(solved)
+    after = None
+    if clip.loop:
+        before = clip.cycle_offset.apply(solved[-1:], -1)
+        after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
+    return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after))
+
+
+def targets_of(character: Character, qpos: np.ndarray, fps: float, stance: dict[str, np.ndarray]) -> Targets:
+    """Targets that ask a body to do what it does already: qpos ``(T, nq)``, stance link → ``(T,)`` bool."""
+    pose = kinematics.forward(character, qpos)
+    heights = shapes.link_heights(character, pose)
+    weights = TargetSettings()
+    count = len(character.links)
+    clearance = {
+        link: np.where(flags, 0.0, np.maximum(heights[:, character.link(link)], 0.0)) for link, flags in stance.items()
+    }
+    return Targets(
+        fps=fps,
+        qpos=qpos,
+        root=pose.positions[:, 0],
+        root_weight=np.full(3, weights.root),
+        rotations=pose.rotations,
+        bones=Body(character).bones,
+        across=np.full(count, weights.limb),
+        about=np.full(count, weights.limb),
+        stance=stance,
+        clearance=clearance,
+    )

@@ -1,0 +1,197 @@
+"""The whole-clip solve: Gauss–Newton over all frames at once, banded in time.
+
+Minimised over the correction c to the first guess: target orientations, the root's path, feet pinned to footprints while
+they stand, foot clearance while they swing, no point under the ground, joint limits; and, across time, ‖ċ‖² and ‖c̈‖², so
+that what the source does smoothly stays smooth. Per frame the equations come from `retarget.assemble`; the coupling in
+time is diagonal, so the system has bandwidth 2·nv and one `scipy.linalg.solveh_banded` is one step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solveh_banded
+
+from characters import kinematics, shapes
+from characters.character import Character
+from motion import rotation
+from motion.errors import SolveError
+from motion.rotation import Array
+from retarget import limits
+from retarget.assemble import Rows, Tree
+from retarget.footprints import Footprints
+from retarget.targets import Targets
+
+
+@dataclass(frozen=True, slots=True)
+class SolveSettings:
+    """Weights and limits of the solve; lengths in metres for a body 1.7 m high, weights per squared radian or metre."""
+
+    iterations: int = 8
+    """Gauss–Newton steps at the most"""
+    tolerance: float = 2e-3
+    """a step that moves nothing more than this (rad, m) ends the solve"""
+    step: float = 0.3
+    """largest change of one coordinate in one step, rad or m"""
+    pin: float = 3000.0
+    """a standing foot's points at their footprint"""
+    ground: float = 6000.0
+    """points under the ground, and the height of a standing foot"""
+    clearance: float = 300.0
+    """height of a swinging foot's lowest point"""
+    limit: float = 300.0
+    """joint limits"""
+    damping: float = 1e-3
+    """keeps undriven coordinates where they are"""
+    smooth_time: float = 0.05
+    """seconds: corrections shorter than this are resisted"""
+    smooth_root: float = 10.0
+    """how much more a metre of root correction weighs than a radian"""
+    window: int = 4096
+    """frames solved together; longer clips are solved in overlapping windows"""
+    overlap: int = 128
+    """frames two windows share"""
+
+
+def solve(character: Character, targets: Targets, settings: SolveSettings = SolveSettings()) -> Array:
+    """The body's motion.
+
+    Args:
+        character: the body.
+        targets: what it should do; their qpos is the first guess.
+
+    Returns:
+        qpos (T, nq), within joint limits.
+
+    Raises:
+        SolveError: the equations became singular or not finite.
+    """
+    footprints = Footprints.of(character, targets)
+    frames = len(targets.qpos)
+    if frames <= settings.window:
+        return _solve_window(character, targets, footprints, settings)
+    layout = character.layout
+    out = np.empty_like(targets.qpos)
+    step = settings.window - settings.overlap
+    ramp = np.linspace(0.0, 1.0, settings.overlap)
+    for start in range(0, max(frames - settings.overlap, 1), step):
+        stop = min(start + settings.window, frames)
+        part = _solve_window(character, slice_targets(targets, start, stop), footprints.slice(start, stop), settings)
+        if start > 0:
+            shared = min(settings.overlap, len(part))
+            blended = layout.interpolate(out[start : start + shared], part[:shared], ramp[:shared])
+            part = np.concatenate([blended, part[shared:]])
+        out[start:stop] = part
+        if stop == frames:
+            break
+    return out
+
+
+def slice_targets(targets: Targets, start: int, stop: int) -> Targets:
+    """Frames ``start:stop`` of targets."""
+    return replace(
+        targets,
+        qpos=targets.qpos[start:stop],
+        root=targets.root[start:stop],
+        rotations=targets.rotations[start:stop],
+        stance={k: v[start:stop] for k, v in targets.stance.items()},
+        clearance={k: v[start:stop] for k, v in targets.clearance.items()},
+    )
+
+
+def _solve_window(character: Character, targets: Targets, footprints: Footprints, settings: SolveSettings) -> Array:
+    layout, tree = character.layout, Tree(character)
+    smooth = _Smoothness(tree.nv, len(targets.qpos), targets.fps, settings)
+    qpos = targets.qpos
+    for _ in range(settings.iterations):
+        pose = kinematics.forward(character, qpos)
+        rows = Rows(len(character.links), len(qpos))
+        _turns(rows, pose, targets)
+        _root(rows, pose, targets)
+        footprints.add(rows, pose, settings)
+        matrix, right = rows.normal_equations(tree, tree.columns(pose))
+        limits.add(character, qpos, matrix, right, settings.limit)
+        matrix[np.arange(tree.nv), np.arange(tree.nv)] += settings.damping
+        correction = layout.difference(targets.qpos, qpos)
+        delta = smooth.step(matrix, right, correction)
+        if not np.isfinite(delta).all():
+            raise SolveError("the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`")
+        size = np.abs(delta).max()
+        delta *= np.minimum(1.0, settings.step / np.maximum(np.abs(delta), 1e-12))
+        qpos = limits.clamp_hinges(character, layout.integrate(qpos, delta))
+        if size < settings.tolerance:
+            break
+    return layout.continuous(limits.clamp(character, qpos))
+
+
+def _turns(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
+    relative = rotation.relative(pose.rotations, targets.rotations)
+    swing, twist = rotation.swing_twist(relative, targets.bones)
+    error = rotation.rotate(pose.rotations, rotation.log(swing) + twist[..., None] * targets.bones).transpose(1, 2, 0)
+    bones = rotation.rotate(pose.rotations, targets.bones).transpose(1, 2, 0)
+    for link in range(len(bones)):
+        rows.turn(link, bones[link], targets.across[link], targets.about[link], error[link])
+
+
+def _root(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
+    error = (targets.root - pose.positions[:, 0]).T
+    frames = error.shape[1]
+    level, vertical = np.full(frames, targets.root_weight[0]), np.full(frames, targets.root_weight[2])
+    rows.point(0, np.zeros_like(error), level, vertical, error)
+
+
+class _Smoothness:
+    """λ₁‖Dc‖² + λ₂‖D²c‖² on the correction c, and the banded step."""
+
+    def __init__(self, nv: int, frames: int, fps: float, settings: SolveSettings):
+        self.nv, self.frames = nv, frames
+        weight = np.ones(nv)
+        weight[:3] = settings.smooth_root
+        tau = settings.smooth_time * fps
+        self.first, self.second = 0.5 * weight * tau**2, weight * tau**4
+        one = np.zeros((3, frames))  # diagonals 0, 1, 2 of D'D and D²'D² along time
+        two = np.zeros((3, frames))
+        if frames > 1:
+            one[0, :-1] += 1
+            one[0, 1:] += 1
+            one[1, :-1] -= 1
+        if frames > 2:
+            two[0, :-2] += 1
+            two[0, 1:-1] += 4
+            two[0, 2:] += 1
+            two[1, :-2] -= 2
+            two[1, 1:-1] -= 2
+            two[2, :-2] += 1
+        self.bands = one[:, :, None] * self.first + two[:, :, None] * self.second
+        """(3, T, nv)"""
+
+    def step(self, matrix: Array, right: Array, correction: Array) -> Array:
+        """Solve (H + S) δ = g − S c.
+
+        Args:
+            matrix: (nv, nv, T) lower triangle.
+            right: (nv, T).
+            correction: (T, nv) c.
+
+        Returns:
+            δ (T, nv).
+        """
+        nv, frames, bands = self.nv, self.frames, self.bands
+        force = right.T - bands[0] * correction
+        for k in (1, 2):
+            if frames > k:
+                force[:-k] -= bands[k, :-k] * correction[k:]
+                force[k:] -= bands[k, :-k] * correction[:-k]
+        band = np.zeros((frames, nv, 2 * nv + 1))
+        for j in range(nv):
+            band[:, j, : nv - j] = matrix[j:, j].T
+        band[:, :, 0] += bands[0]
+        band[:, :, nv] += bands[1]
+        band[:, :, 2 * nv] += bands[2]
+        flat = band.reshape(frames * nv, 2 * nv + 1).T
+        try:
+            solution = solveh_banded(flat, force.reshape(-1), overwrite_ab=True, lower=True, check_finite=False)
+        except np.linalg.LinAlgError as error:
+            raise SolveError("the solve became singular") from error
+        return solution.reshape(frames, nv)

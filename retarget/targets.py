@@ -1,0 +1,480 @@
+"""What the body should do, frame by frame: link orientations, root path, stances and foot clearance.
+
+Limb segments copy the source's world *directions*; the turn about a limb's bone comes from its flexion axis (knee,
+elbow), found in the motion itself where the limb bends, so that T-, A- and odd rest poses all work. Trunk, head, hands and
+feet copy orientations relative to a reference pose; feet to the pose in which they stand flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from characters import kinematics
+from characters.character import Character
+from motion import rotation
+from motion.errors import InputError
+from motion.motion import Motion
+from motion.rotation import Array
+
+FORWARD, LEFT, UP = np.eye(3)
+LIMBS = ("leg", "arm", "foreleg", "wing")
+"""Roles ending so are limbs: two segments by direction, what follows them by orientation."""
+UPRIGHT = np.cos(np.deg2rad(40.0))
+"""A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
+STRAIGHT = 0.15
+"""Sine of the bend below which a knee or elbow says nothing about its axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What the solve works towards. Weights are per squared radian or metre."""
+
+    fps: float
+    qpos: Array
+    """(T, nq) first guess; the correction to it is what stays smooth"""
+    root: Array
+    """(T, 3) root position"""
+    root_weight: Array
+    """(3,)"""
+    rotations: Array
+    """(T, L, 4) world orientation of every link"""
+    bones: Array
+    """(L, 3) bone direction in the link frame"""
+    across: Array
+    """(L,) weight on the bone's direction"""
+    about: Array
+    """(L,) weight on the turn about the bone"""
+    stance: dict[str, np.ndarray]
+    """link → (T,) bool: stands on the ground"""
+    clearance: dict[str, Array]
+    """link → (T,) metres the link's lowest point should be above the ground; 0 in stance"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A pose of the source in which it stands: its rest pose where that is one, else its most upright frame."""
+
+    rotations: Array
+    """(J, 4) world"""
+    positions: Array
+    """(J, 3) world"""
+    facing: Array
+    """(4,) turn about z that brings x to where the source faces"""
+    is_rest: bool
+
+
+class Source:
+    """A standardised motion with what retargeting reads off it."""
+
+    def __init__(self, motion: Motion, chains: AbstractMapping[str, tuple[str, ...]]):
+        self.motion = motion
+        self.chains = {role: tuple(motion.skeleton.index(n) for n in names) for role, names in chains.items() if names}
+        if "root" not in self.chains:
+            raise InputError("no root (hips) joint was found", where=motion.name, hint="write a map with `mimic-pipe map` and edit it")
+        self.positions, self.rotations = motion.forward()
+        self.pelvis = self.chains["root"][-1]
+        self.legs = [r for r in ("left_leg", "right_leg") if len(self.chains.get(r, ())) >= 2]
+        if len(self.legs) < 2:
+            raise InputError(
+                "two legs of at least hip and knee are needed", where=motion.name, hint="write a map with `mimic-pipe map` and edit it"
+            )
+        self.reference = self._reference()
+
+    def lateral(self, positions: Array) -> Array:
+        """Direction from the right to the left hip, ``(…, 3)`` of positions ``(…, J, 3)``."""
+        left, right = self.chains["left_leg"][0], self.chains["right_leg"][0]
+        return rotation.unit(positions[..., left, :] - positions[..., right, :])
+
+    def top(self) -> int:
+        """The joint where the trunk ends: neck or head if known, else the last spine joint's first child."""
+        for role in ("neck", "head"):
+            if self.chains.get(role):
+                return self.chains[role][0]
+        spine = self.chains.get("spine", (self.pelvis,))
+        children = self.motion.skeleton.children(spine[-1])
+        return children[0] if children else spine[-1]
+
+    def uprightness(self, positions: Array) -> Array:
+        """Smallest cosine ``(…)`` to the vertical of trunk (up) and legs (down) in positions ``(…, J, 3)``."""
+        cosines = [rotation.unit(positions[..., self.top(), :] - positions[..., self.pelvis, :])[..., 2]]
+        for leg in self.legs:
+            chain = self.chains[leg]
+            foot = chain[min(2, len(chain) - 1)]
+            cosines.append(-rotation.unit(positions[..., foot, :] - positions[..., chain[0], :])[..., 2])
+        return np.min(cosines, axis=0)
+
+    def _reference(self) -> Reference:
+        skeleton = self.motion.skeleton
+        rest = Motion(
+            name="rest",
+            skeleton=skeleton,
+            fps=1.0,
+            root_positions=np.zeros((1, 3)),
+            rotations=np.broadcast_to(rotation.IDENTITY, (1, len(skeleton), 4)),
+            translations=None if self.motion.translations is None else np.median(self.motion.translations, axis=0)[None],
+        )
+        positions, rotations = rest.forward()
+        is_rest = bool(self.uprightness(positions)[0] > UPRIGHT)
+        if is_rest:
+            positions, rotations = positions[0], rotations[0]
+        else:
+            frame = int(np.argmax(self.uprightness(self.positions)))
+            positions, rotations = self.positions[frame], self.rotations[frame]
+        lateral = self.lateral(positions) * np.array([1.0, 1.0, 0.0])
+        heading = np.cross(lateral, UP)
+        facing = rotation.from_yaw(np.arctan2(heading[1], heading[0]))
+        return Reference(rotations, positions, facing, is_rest)
+
+    def direction(self, role: str, k: int) -> Array:
+        """World direction ``(T, 3)`` of segment ``k`` of a role's chain; its last segment points to its child."""
+        chain = self.chains[role]
+        end = chain[k + 1] if k + 1 < len(chain) else self._tip(chain[k])
+        return rotation.unit(self.positions[:, end] - self.positions[:, chain[k]])
+
+    def _tip(self, joint: int) -> int:
+        children = self.motion.skeleton.children(joint)
+        if not children:
+            raise InputError(
+                f"joint {self.motion.skeleton.names[joint]!r} ends a limb but has no end point",
+                where=self.motion.name,
+                hint="name the next joint of the limb in a map",
+            )
+        lengths = [np.linalg.norm(self.motion.skeleton.offsets[c]) for c in children]
+        return children[int(np.argmax(lengths))]
+
+    def foot_points(self, role: str) -> list[int]:
+        """Ankle, toes and their end sites: the joints of a leg from the ankle outward."""
+        chain = self.chains[role]
+        points = [chain[min(2, len(chain) - 1)]]
+        for joint in points:
+            points += self.motion.skeleton.children(joint)
+        return points
+
+
+def flexion_in_reference(direction: Array, toward: Array) -> Array:
+    """Axis about which a limb pointing along ``direction`` (3,) bends ``toward`` (3,)."""
+    axis = np.cross(direction, toward)
+    if np.linalg.norm(axis) < 0.2:
+        axis = np.cross(direction, UP)
+    return rotation.unit(axis)
+
+
+def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array) -> Array:
+    """The axis about which a limb bends, in its upper segment's frame.
+
+    Args:
+        upper: (T, 4) world rotation of the upper segment.
+        directions: (T, 3) each, world directions of upper and lower segment.
+        prior: (3,) the anatomical guess in the upper segment's frame, used as far as the limb stays straight.
+
+    Returns:
+        (3,) unit axis; turning the upper direction about it by a positive angle gives the bent lower one.
+    """
+    bend = np.cross(*directions)
+    sine = np.linalg.norm(bend, axis=-1)
+    bend = np.where((sine > STRAIGHT)[:, None], bend, 0.0)
+    local = rotation.rotate(rotation.conjugate(upper), bend)
+    total = local.mean(axis=0) + 0.02 * prior
+    if total @ prior < -0.2 * np.linalg.norm(total):  # bends the unnatural way: noise, or a wrong left/right
+        total = prior
+    return rotation.unit(total)
+
+
+def limb_frame(direction: Array, axis: Array) -> Array:
+    """Rotation ``(…, 4)`` of the frame with x along the bone and z nearest to the flexion axis."""
+    return rotation.from_frame(direction, axis)
+
+
+def natural_bend(role: str) -> Array:
+    """Which way, in a standing body, a limb's middle joint bends: knees backward, elbows forward."""
+    return -FORWARD if role.endswith("leg") and not role.endswith("foreleg") else FORWARD
+
+
+class Body:
+    """A character's rest pose with what retargeting reads off it."""
+
+    def __init__(self, character: Character):
+        self.character = character
+        self.chains = {r: tuple(character.joint(n) for n in names) for r, names in character.roles.items() if names and r != "root"}
+        pose = kinematics.forward(character, character.rest[None])
+        self.positions, self.rotations = pose.positions[0], pose.rotations[0]
+        self.bones = np.tile(UP, (len(character.links), 1))
+        for chain in self.chains.values():
+            for k in range(len(chain)):
+                link = character.joints[chain[k]].child
+                self.bones[link] = self.bone(chain, k)
+
+    def link(self, joint: int) -> int:
+        """Index of the link a joint moves."""
+        return self.character.joints[joint].child
+
+    def bone(self, chain: tuple[int, ...], k: int) -> Array:
+        """Unit direction (3,) of a chain's segment in its link frame: to the next joint, an end effector, or the COM."""
+        link = self.link(chain[k])
+        if k + 1 < len(chain):
+            vector = self.character.joints[chain[k + 1]].origin
+        else:
+            frames = [f.position for f in self.character.end_effectors.values() if f.link == link]
+            vector = frames[0] if frames else self.character.links[link].com
+        return rotation.unit(vector) if np.linalg.norm(vector) > 1e-6 else -UP
+
+    def flexion(self, role: str) -> Array:
+        """Flexion axis (3,) of a limb in the frame of its upper link: the hinge's, turned so that bending is positive."""
+        upper, lower = self.chains[role][:2]
+        joint = self.character.joints[lower]
+        direction = rotation.rotate(self.rotations[self.link(upper)], self.bones[self.link(upper)])
+        prior = rotation.rotate(rotation.conjugate(self.rotations[self.link(upper)]), flexion_in_reference(direction, natural_bend(role)))
+        if joint.type != "hinge":
+            return prior
+        axis = rotation.rotate(joint.rotation, joint.axis)
+        return axis if joint.upper + joint.lower >= 0 else -axis
+
+    def leg_length(self, role: str) -> float:
+        """Hip to ankle along the bones at rest, metres."""
+        joints = [self.link(j) for j in self.chains[role][:3]]
+        return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in zip(joints, joints[1:], strict=False)))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """Weights of the targets, per squared radian or metre."""
+
+    limb: float = 1.0
+    """direction of arm and leg segments"""
+    limb_roll: float = 0.05
+    """turn about the bone of upper arm and thigh"""
+    trunk: float = 1.0
+    """orientation of pelvis, spine and head"""
+    foot: float = 0.3
+    """orientation of feet and hands"""
+    root: float = 4.0
+    """root position, each axis"""
+    posture: float = 0.02
+    """orientation of links no source joint drives"""
+
+
+def build(
+    motion: Motion,
+    chains: AbstractMapping[str, tuple[str, ...]],
+    character: Character,
+    contacts: AbstractMapping[str, np.ndarray],
+    resting_height: AbstractMapping[str, float],
+    *,
+    ground: float = 0.0,
+    weights: AbstractMapping[str, float] | None = None,
+    settings: TargetSettings = TargetSettings(),
+) -> Targets:
+    """Targets for ``character`` from a standardised motion.
+
+    Args:
+        motion: metres, z-up.
+        chains: role → source joints from the root outward.
+        contacts: leg role → (T,) bool.
+        resting_height: source joint → its height over the ground while standing, metres.
+        ground: level of the source's ground, metres.
+        weights: role → factor on its targets.
+
+    Raises:
+        InputError: the source lacks a root or two legs.
+    """
+    source, body = Source(motion, chains), Body(character)
+    weights = weights or {}
+    frames, count = len(motion), len(character.links)
+    rotations = np.tile(body.rotations, (frames, 1, 1))
+    across, about = np.full(count, settings.posture), np.full(count, settings.posture)
+    driven = np.zeros(count, dtype=bool)
+
+    def put(link: int, target: Array, role: str, direction: float, turn: float) -> None:
+        rotations[:, link] = target
+        driven[link] = True
+        across[link], about[link] = direction * weights.get(role, 1.0), turn * weights.get(role, 1.0)
+
+    upright = _upright(source, source.pelvis)
+    put(0, upright, "root", settings.trunk, settings.trunk)
+    _trunk(source, body, put, settings)
+    for role, chain in body.chains.items():
+        if not role.endswith(LIMBS) or len(source.chains.get(role, ())) < 2 or len(chain) < 2:
+            continue
+        _limb(source, body, role, put, settings, contacts.get(role))
+
+    scale = _scale(source, body)
+    root, clearance, stance = _path(source, body, rotations[:, 0], scale, contacts, resting_height, ground)
+    qpos = _first_guess(character, root, rotations, driven)
+    return Targets(
+        fps=motion.fps,
+        qpos=qpos,
+        root=root,
+        root_weight=np.full(3, settings.root),
+        rotations=rotations,
+        bones=body.bones,
+        across=across,
+        about=about,
+        stance=stance,
+        clearance=clearance,
+    )
+
+
+def _upright(source: Source, joint: int) -> Array:
+    """Orientation ``(T, 4)`` of a source joint relative to standing straight ahead."""
+    reference = source.reference
+    calibration = rotation.multiply(rotation.conjugate(reference.rotations[joint]), reference.facing)
+    return rotation.multiply(source.rotations[:, joint], calibration)
+
+
+def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
+    """Spine, neck with head, and tail: orientations at equal shares of the chains' arc length."""
+    for roles in (("spine",), ("neck", "head"), ("tail",)):
+        theirs = [j for r in roles for j in body.chains.get(r, ())]
+        ours = [j for r in roles for j in source.chains.get(r, ())]
+        if not theirs or not ours:
+            continue
+        base = _upright(source, int(source.motion.skeleton.parents[ours[0]]))
+        path = np.stack([base] + [_upright(source, j) for j in ours])
+        lengths = [np.linalg.norm(source.motion.skeleton.offsets[j]) for j in ours[1:]]
+        lengths = np.array([*lengths, np.mean(lengths) if lengths else 1.0]) + 1e-9
+        knots = np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()])
+        for k, joint in enumerate(theirs):
+            share = (k + 1) / len(theirs)
+            at = min(int(np.searchsorted(knots, share - 1e-9)), len(ours))
+            part = (share - knots[at - 1]) / (knots[at] - knots[at - 1])
+            target = rotation.slerp(path[at - 1], path[at], np.full(len(base), min(part, 1.0)))
+            rest = body.rotations[body.link(joint)]
+            put(body.link(joint), rotation.multiply(target, rest), roles[0], settings.trunk, settings.trunk)
+
+
+def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, contact: np.ndarray | None) -> None:
+    chain, ours = body.chains[role], source.chains[role]
+    upper, lower = source.direction(role, 0), source.direction(role, 1)
+    reference = source.reference
+    forward = rotation.rotate(reference.facing, natural_bend(role))
+    rest_direction = rotation.unit(reference.positions[ours[1]] - reference.positions[ours[0]])
+    prior = flexion_in_reference(rest_direction, forward)
+    local = rotation.rotate(rotation.conjugate(reference.rotations[ours[0]]), prior)
+    axis = flexion_axis(source.rotations[:, ours[0]], (upper, lower), local)
+    axis_world = rotation.rotate(source.rotations[:, ours[0]], axis)
+
+    links = [body.link(j) for j in chain]
+    flexion = body.flexion(role)
+    frame = rotation.conjugate(limb_frame(body.bones[links[0]], flexion))
+    put(links[0], rotation.multiply(limb_frame(upper, axis_world), frame), role, settings.limb, settings.limb_roll)
+
+    joint = body.character.joints[chain[1]]
+    below = rotation.rotate(rotation.conjugate(joint.rotation), flexion)  # the same axis in the lower link at zero angle
+    frame = rotation.conjugate(limb_frame(body.bones[links[1]], below))
+    roll = 0.0 if joint.type == "hinge" else settings.limb_roll
+    put(links[1], rotation.multiply(limb_frame(lower, axis_world), frame), role, settings.limb, roll)
+
+    for k in range(2, min(len(chain), len(ours))):
+        rest = body.rotations[links[k]]
+        if k == 2 and role.endswith("leg"):
+            target = _flat_foot(source, role, contact, axis_world)
+        else:
+            target = _upright(source, ours[k])
+        put(links[k], rotation.multiply(target, rest), role, settings.foot, settings.foot)
+
+
+def _flat_foot(source: Source, role: str, contact: np.ndarray | None, flexion: Array) -> Array:
+    """Orientation ``(T, 4)`` of a foot relative to standing flat, straight ahead.
+
+    "Flat" is how the foot is turned while it stands still on the ground; without such frames, the reference pose.
+    """
+    chain = source.chains[role]
+    ankle = chain[2]
+    children = source.motion.skeleton.children(ankle)
+    toe = chain[3] if len(chain) > 3 else (children[0] if children else None)
+    turn = source.rotations[:, ankle]
+    if toe is not None and np.linalg.norm(source.motion.skeleton.offsets[toe][:]) > 1e-6:
+        ahead = source.positions[:, toe] - source.positions[:, ankle]
+    else:
+        ahead = np.cross(flexion, UP)
+    flat = np.zeros(len(turn), dtype=bool)
+    if contact is not None and contact.any():
+        points = source.positions[:, source.foot_points(role)][..., 2]
+        height = points.max(axis=1)  # the heel-up foot's highest point, usually the ankle
+        flat = contact & (height < np.quantile(height[contact], 0.5) + 0.005)
+    level = np.linalg.norm(ahead[:, :2], axis=1) > 0.3 * np.linalg.norm(ahead, axis=1)
+    if (flat & level).sum() >= 3 and toe is not None:
+        heading = rotation.from_yaw(np.arctan2(ahead[:, 1], ahead[:, 0]))
+        samples = rotation.relative(turn, heading)[flat & level]
+        return rotation.multiply(turn, rotation.mean(samples))
+    return _upright(source, ankle)
+
+
+def _scale(source: Source, body: Body) -> float:
+    """Body leg length over the source's: positions of the root are scaled by it."""
+    ours, theirs = 0.0, 0.0
+    for role in source.legs:
+        chain = source.chains[role][:3]
+        ours += sum(
+            float(np.median(np.linalg.norm(source.positions[:, b] - source.positions[:, a], axis=-1)))
+            for a, b in zip(chain, chain[1:], strict=False)
+        )
+        theirs += body.leg_length(role) if role in body.chains else 0.0
+    return theirs / ours if theirs > 0 else 1.0
+
+
+def _path(
+    source: Source,
+    body: Body,
+    pelvis: Array,
+    scale: float,
+    contacts: AbstractMapping[str, np.ndarray],
+    resting_height: AbstractMapping[str, float],
+    ground: float,
+) -> tuple[Array, dict[str, Array], dict[str, np.ndarray]]:
+    """Root positions ``(T, 3)``, clearance and stance per foot link."""
+    names = source.motion.skeleton.names
+    hips = np.mean([source.positions[:, source.chains[r][0]] for r in source.legs], axis=0)
+    ankles = [source.chains[r][2] for r in source.legs if len(source.chains[r]) > 2]
+    sole = float(np.mean([resting_height.get(names[a], 0.0) for a in ankles])) if ankles else 0.0
+    legs = [body.chains[r] for r in source.legs if r in body.chains]
+    hip_rest = np.mean([body.positions[body.link(c[0])] for c in legs], axis=0)
+    body_sole = float(np.mean([body.positions[body.link(c[min(2, len(c) - 1)])][2] for c in legs]))
+    target = scale * (hips - np.array([hips[0, 0], hips[0, 1], 0.0]))
+    target[:, 2] = scale * (hips[:, 2] - ground - sole) + body_sole
+    offset = rotation.rotate(rotation.conjugate(body.rotations[0]), hip_rest - body.positions[0])
+    root = target - rotation.rotate(pelvis, offset)
+
+    clearance, stance = {}, {}
+    for role in source.legs:
+        if role not in body.chains:
+            continue
+        link = body.character.links[body.link(body.chains[role][-1])].name
+        points = source.foot_points(role)
+        rest = np.array([resting_height.get(names[p], 0.0) for p in points])
+        height = (source.positions[:, points, 2] - ground - rest).min(axis=1)
+        flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
+        clearance[link] = np.where(flags, 0.0, np.maximum(scale * height, 0.0))
+        stance[link] = flags
+    return root, clearance, stance
+
+
+def _first_guess(character: Character, root: Array, rotations: Array, driven: np.ndarray) -> Array:
+    """qpos ``(T, nq)`` whose links turn as ``rotations``; a hinge takes the angle that brings its bone nearest."""
+    layout = character.layout
+    qpos = np.tile(character.rest, (len(root), 1))
+    qpos[:, :3], qpos[:, 3:7] = root, rotations[:, 0]
+    world = {0: rotations[:, 0]}
+    for j, joint in enumerate(character.joints):
+        at = layout.qpos_at[j]
+        base = rotation.multiply(world[joint.parent], joint.rotation)
+        if not driven[joint.child]:
+            local = np.broadcast_to(rotation.IDENTITY, base.shape)
+            if joint.type == "hinge":
+                qpos[:, at] = np.clip(0.0, joint.lower, joint.upper)
+                local = rotation.from_axis_angle(joint.axis, qpos[:, at])
+            world[joint.child] = rotation.multiply(base, local)
+            continue
+        local = rotation.relative(base, rotations[:, joint.child])
+        if joint.type == "hinge":
+            theta = np.unwrap(rotation.swing_twist(local, joint.axis)[1])
+            theta = np.clip(theta - 2 * np.pi * np.round(np.median(theta) / (2 * np.pi)), joint.lower, joint.upper)
+            qpos[:, at] = theta
+            local = rotation.from_axis_angle(joint.axis, theta)
+        else:
+            qpos[:, at : at + 4] = local
+        world[joint.child] = rotation.multiply(base, local)
+    return layout.continuous(qpos)
