@@ -1,0 +1,452 @@
+"""The command line: thin commands over `pipeline.stages`. Errors become one line, a hint and an exit code here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from motion.errors import InputError, MimicError, MimicWarning
+from pipeline import console
+
+if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
+    from pipeline.stages import Checked, Retargeted
+
+BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
+"""exit codes beside those of `motion.errors`: a bug of ours, Ctrl-C, nobody reads our stdout"""
+
+PATH = click.Path(path_type=Path)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON (one line a result) instead of tables.")
+file = click.argument("file", type=PATH)
+clip = click.argument("clip", type=PATH)
+char = click.option("--char", default="atlas", show_default=True, help="Character: a name or a folder.")
+out = click.option("--out", type=PATH, default=Path("processed"), show_default=True, help="Folder for results.")
+name = click.option("--name", help="Name of the clip.  [default: the file's name]")
+loop = click.option("--loop/--no-loop", default=None, help="Whether it is a cycle.  [default: found in the motion]")
+
+
+def seconds_range(_: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """``A:B`` as two increasing numbers of seconds."""
+    if value is None:
+        return None
+    try:
+        start, stop = (float(part) for part in value.split(":"))
+    except ValueError:
+        raise click.BadParameter(f"expected A:B in seconds, such as 0.5:1.8, found {value!r}", param=option) from None
+    if not 0 <= start < stop:
+        raise click.BadParameter(f"expected 0 ≤ A < B, found {value!r}", param=option)
+    return start, stop
+
+
+class InOrder(click.Group):
+    """Lists its commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mimic-pipe")
+def cli() -> None:
+    """Any mocap clip onto any physics body: a reference clip, PD gains and a quality report.
+
+    \b
+    Exit codes: 0 done, 1 the answer is no, 2 usage, 3 bad input, 4 failed, 130 interrupted.
+    """
+
+
+@cli.command()
+@click.option("--out", "folder", type=PATH, default=Path("raw_mocap"), show_default=True, help="Folder for the clips.")
+@as_json
+def samples(folder: Path, as_json: bool) -> int:
+    """Write the sample clips of the installed pybullet_data package as BVH."""
+    from pipeline import stages
+
+    paths = stages.samples(folder)
+    if as_json:
+        console.emit_json([str(path) for path in paths])
+    else:
+        for path in paths:
+            print(path)
+    return 0
+
+
+@cli.command()
+@file
+@as_json
+def inspect(file: Path, as_json: bool) -> int:
+    """Show what is in a motion FILE: skeleton, unit, up axis, roles, contacts."""
+    from pipeline import stages
+
+    report = stages.inspect(file)
+    if as_json:
+        console.emit_json(report.to_json())
+        return 0
+    data = report.to_json()
+    roles = data.pop("roles")
+    console.facts(data.items(), title=str(file))
+    console.table(
+        ("role", "joints", "because"), [(r, v["joints"], v["evidence"]) for r, v in roles.items()], title="roles"
+    )
+    return 0
+
+
+@cli.command()
+@file
+@out
+@name
+@as_json
+def ingest(file: Path, out: Path, name: str | None, as_json: bool) -> int:
+    """Read and clean a motion FILE into OUT/_motion/NAME.npz."""
+    from pipeline import stages
+
+    done = stages.ingest(file, out=out, name=name)
+    if as_json:
+        console.emit_json(done.to_json())
+    else:
+        console.facts(done.to_json().items())
+    return 0
+
+
+@cli.command(name="map")
+@file
+@char
+@click.option("-o", "--output", type=PATH, help="File to write.  [default: stdout]")
+@as_json
+def map_(file: Path, char: str, output: Path | None, as_json: bool) -> int:
+    """Propose which joints of FILE drive which roles of a character, as an editable map.toml."""
+    from motion import files
+    from pipeline import stages
+
+    proposal = stages.map_(file, char)
+    if output is not None:
+        files.write_text(output, proposal.text)
+    if as_json:
+        console.emit_json(proposal.to_json())
+    elif output is None:
+        print(proposal.text, end="")
+    else:
+        print(output)
+    return 0
+
+
+@cli.command()
+@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
+@char
+@out
+@click.option("--map", "map_file", type=PATH, help="An edited map.toml.  [default: inferred]")
+@click.option("--from", "start", type=float, help="Second of the source to start at.  [default: its start]")
+@click.option("--to", "stop", type=float, help="Second of the source to stop at.  [default: its end]")
+@loop
+@name
+@as_json
+def retarget(
+    files: Sequence[Path],
+    char: str,
+    out: Path,
+    map_file: Path | None,
+    start: float | None,
+    stop: float | None,
+    loop: bool | None,
+    name: str | None,
+    as_json: bool,
+) -> int:
+    """Bring each motion FILE onto a character: clip, gains and quality in OUT/CHAR/NAME/."""
+    if name is not None and len(files) > 1:
+        raise click.UsageError("--name is for one FILE; several keep their own names")
+    from pipeline import stages
+
+    settings = stages.RetargetSettings(map_file=map_file, start=start, stop=stop, loop=loop)
+
+    def work(file: Path) -> Retargeted:
+        with console.working(f"{file} → {char}"):
+            return stages.retarget(file, char, out=out, name=name, settings=settings)
+
+    def show(done: Retargeted) -> None:
+        data = done.to_json()
+        quality = data.pop("quality")
+        console.facts(data.items())
+        console.table(CHECK_COLUMNS, _check_rows(quality["checks"]), title="quality")
+
+    return _each(files, work, show, as_json)
+
+
+@cli.command()
+@clip
+@click.option(
+    "--cycle", callback=seconds_range, metavar="A:B", help="Cut this cycle, in seconds.  [default: the best one]"
+)
+@loop
+@as_json
+def phase(clip: Path, cycle: tuple[float, float] | None, loop: bool | None, as_json: bool) -> int:
+    """Choose the cycle of a retargeted CLIP again, and write its clip.json and quality.json."""
+    from pipeline import stages
+
+    done = stages.phase(clip, cycle=cycle, loop=loop)
+    data = done.to_json()
+    if as_json:
+        console.emit_json(data)
+        return 0
+    candidates = data.pop("candidates")
+    console.facts(data.items())
+    if candidates:
+        columns = tuple(candidates[0])
+        console.table(columns, [tuple(row.values()) for row in candidates], title="candidates")
+    return 0
+
+
+@cli.command()
+@clip
+@click.option("--preset", default="default", show_default=True, help="Preset to show; all are written.")
+@as_json
+def gains(clip: Path, preset: str, as_json: bool) -> int:
+    """Derive the PD gains of a retargeted CLIP again, and write its gains.json."""
+    from pipeline import stages
+
+    done = stages.gains(clip, preset=preset)
+    if as_json:
+        console.emit_json(done.gains.model_dump())
+        return 0
+    rows = [(joint, g.kp, g.kd, g.torque_limit) for joint, g in done.gains.presets[preset].items()]
+    console.table(("joint", "kp N·m/rad", "kd N·m·s/rad", "limit N·m"), rows, title=f"{done.path} · {preset}")
+    return 0
+
+
+@cli.command()
+@click.argument("clips", type=PATH, nargs=-1, required=True, metavar="CLIP...")
+@click.option("--source", type=PATH, help="The motion the clip came from: measures fidelity too.")
+@click.option("--char", help="Character: a name or a folder.  [default: the clip's own]")
+@as_json
+def validate(clips: Sequence[Path], source: Path | None, char: str | None, as_json: bool) -> int:
+    """Measure each CLIP against the limits of quality; exit code 1 if one fails."""
+    if source is not None and len(clips) > 1:
+        raise click.UsageError("--source is for one CLIP")
+    from pipeline import stages
+
+    def work(clip: Path) -> Checked:
+        with console.working(f"measuring {clip}"):
+            return stages.validate(clip, source=source, char=char)
+
+    def show(checked: Checked) -> None:
+        data = checked.to_json()
+        console.table(CHECK_COLUMNS, _check_rows(data["checks"]), title=f"{checked.name} on {checked.character}")
+        print(f"verdict: {checked.status}")
+
+    return _each(clips, work, show, as_json)
+
+
+@cli.command()
+@file
+@click.option("--format", "format_", default="bvh", show_default=True, help="One of bvh, deepmimic, csv, npz.")
+@click.option("-o", "--output", type=PATH, help="File to write.  [default: beside the clip]")
+@as_json
+def export(file: Path, format_: str, output: Path | None, as_json: bool) -> int:
+    """Write a clip or motion FILE in another format."""
+    from pipeline import stages
+
+    path = stages.export(file, format_, output=output)
+    if as_json:
+        console.emit_json({"path": str(path), "format": format_})
+    else:
+        print(path)
+    return 0
+
+
+@cli.command()
+@file
+@click.option("-o", "--output", type=PATH, required=True, help="A .gif (moving) or .png (a strip of poses).")
+@click.option(
+    "--source", type=PATH, help="Motion to draw beside the body.  [default: the clip's own source, if present]"
+)
+@as_json
+def render(file: Path, output: Path, source: Path | None, as_json: bool) -> int:
+    """Draw a clip FILE, with its source's skeleton beside the body."""
+    from pipeline import stages
+
+    with console.working(f"drawing {output}"):
+        path = stages.render(file, output, source=source)
+    if as_json:
+        console.emit_json({"path": str(path)})
+    else:
+        print(path)
+    return 0
+
+
+@cli.group()
+def characters() -> None:
+    """The bodies there are."""
+
+
+@characters.command(name="list")
+@as_json
+def characters_list(as_json: bool) -> int:
+    """List the characters in ./characters and the installed ones."""
+    from pipeline import stages
+
+    bodies = stages.characters()
+    if as_json:
+        for body in bodies:
+            console.emit_json(body)
+        return 0
+    columns = ("name", "links", "mass", "height", "dof", "description")
+    console.table(columns, [[body[key] for key in columns] for body in bodies])
+    return 0
+
+
+@characters.command(name="show")
+@click.argument("character")
+@as_json
+def characters_show(character: str, as_json: bool) -> int:
+    """Show a CHARACTER: joints, roles, feet, limits."""
+    from pipeline import stages
+
+    body = stages.character(character)
+    if as_json:
+        console.emit_json(body)
+    else:
+        console.facts(body.items())
+    return 0
+
+
+@characters.command(name="check")
+@click.argument("character")
+@as_json
+def characters_check(character: str, as_json: bool) -> int:
+    """Check that a CHARACTER can be used; exit code 1 if not."""
+    from pipeline import stages
+
+    problems = stages.check_character(character)
+    if as_json:
+        console.emit_json({"character": character, "passed": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            print(problem)
+        print(f"{character}: {'fail' if problems else 'pass'}")
+    return 1 if problems else 0
+
+
+@cli.command()
+@click.argument("schema_name", metavar="NAME")
+@as_json
+def schema(schema_name: str, as_json: bool) -> int:
+    """Print the JSON Schema of a file: clip, gains, map or character."""
+    import json
+
+    from pipeline import stages
+
+    print(json.dumps(stages.schema(schema_name), indent=None if as_json else 2, ensure_ascii=False))
+    return 0
+
+
+CHECK_COLUMNS = ("measure", "found", "limit", "unit", "where", "status")
+
+
+def _check_rows(checks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    rows = []
+    for check in checks:
+        field = "" if check["field"] == "value" else f" {check['field']}"
+        limit = check.get("limit")
+        sign = "≥" if check.get("at_least") else "≤"
+        time = check.get("time")
+        place = ", ".join(p for p in (check.get("where"), None if time is None else f"{time:.2f} s") if p)
+        rows.append(
+            (
+                check["measure"] + field,
+                check.get("found"),
+                "" if limit is None else f"{sign} {console.show(limit)}",
+                check.get("unit", ""),
+                place,
+                check["status"],
+            )
+        )
+    return rows
+
+
+def _each(
+    files: Sequence[Path],
+    work: Callable[[Path], Any],
+    show: Callable[[Any], None],
+    as_json: bool,
+) -> int:
+    """Do ``work`` for every file; with several, carry on past a bad one and end with a table. Returns the worst exit code."""
+    if len(files) == 1:
+        done = work(files[0])
+        console.emit_json(done.to_json()) if as_json else show(done)
+        return done.exit_code
+    rows: list[tuple[object, ...]] = []
+    worst = 0
+    for file in files:
+        try:
+            done = work(file)
+        except MimicError as error:
+            worst = max(worst, error.exit_code)
+            console.error(error)
+            rows.append((file, "failed", error.message))
+            if as_json:
+                console.emit_json({"file": str(file), "error": str(error), "exit_code": error.exit_code})
+        else:
+            worst = max(worst, done.exit_code)
+            rows.append((file, done.status, done.remark))
+            if as_json:
+                console.emit_json(done.to_json())
+    if not as_json:
+        console.table(("file", "result", "remark"), rows)
+    return worst
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit code; nothing but a debugged bug raises."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", MimicWarning)
+    try:
+        return cli.main(arguments, prog_name="mimic-pipe", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.note("interrupted; nothing was half-written")
+        return INTERRUPTED
+    except MimicError as error:
+        if _debugging():
+            raise
+        console.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is silent
+        return CLOSED_PIPE
+    except MemoryError:
+        console.error(InputError("not enough memory", hint="cut the source with --from and --to"))
+        return InputError.exit_code
+    except Exception as error:
+        if _debugging():
+            raise
+        console.note(f"a bug in mimic-pipe: {type(error).__name__}: {error}")
+        console.note("  hint: please report it with the traceback that MIMIC_DEBUG=1 shows")
+        return BUG
+
+
+def main() -> None:
+    """Entry point of ``mimic-pipe``."""
+    sys.exit(run())
+
+
+def _debugging() -> bool:
+    return os.environ.get("MIMIC_DEBUG", "") not in ("", "0")
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """A MimicWarning is a line for the user; other warnings are for developers."""
+    if issubclass(category, MimicWarning):
+        console.note(f"warning: {message}")
+    elif _debugging():
+        console.note(f"{filename}:{lineno}: {category.__name__}: {message}")
+
+
+if __name__ == "__main__":
+    main()
