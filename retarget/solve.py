@@ -34,9 +34,9 @@ class SolveSettings:
     """a step that moves nothing more than this (rad, m) ends the solve"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
-    pin: float = 3000.0
+    pin: float = 20000.0
     """a standing foot's points at their footprint"""
-    ground: float = 6000.0
+    ground: float = 20000.0
     """points under the ground, and the height of a standing foot"""
     clearance: float = 300.0
     """height of a swinging foot's lowest point"""
@@ -44,7 +44,7 @@ class SolveSettings:
     """joint limits"""
     damping: float = 1e-3
     """keeps undriven coordinates where they are"""
-    smooth_time: float = 0.05
+    smooth_time: float = 0.04
     """seconds: corrections shorter than this are resisted"""
     smooth_root: float = 10.0
     """how much more a metre of root correction weighs than a radian"""
