@@ -155,7 +155,8 @@ def _check_qpos(where: str, layout: Layout, qpos: Array) -> None:
     if np.abs(norms - 1).max() > 1e-3:
         frame, which = np.unravel_index(np.abs(norms - 1).argmax(), norms.shape)
         raise InputError(
-            f"expected unit quaternions, found norm {norms[frame, which]:.4f} at frame {frame}, quaternion {which}", where=where
+            f"expected unit quaternions, found norm {norms[frame, which]:.4f} at frame {frame}, quaternion {which}",
+            where=where,
         )
 
 
@@ -182,7 +183,9 @@ class Trajectory:
         object.__setattr__(self, "qpos", readonly(qpos))
         for link, flags in self.contacts.items():
             if np.shape(flags) != (len(qpos),):
-                raise InputError(f"contacts of {link}: expected {len(qpos)} flags, found {np.shape(flags)}", where=self.name)
+                raise InputError(
+                    f"contacts of {link}: expected {len(qpos)} flags, found {np.shape(flags)}", where=self.name
+                )
 
     @property
     def layout(self) -> Layout:
@@ -223,7 +226,8 @@ class Trajectory:
         header = json.loads(str(arrays["header"]))
         if header.get("format") != "mimic-trajectory" or header.get("version") != 1:
             raise InputError(
-                f"expected mimic-trajectory version 1, found {header.get('format')} version {header.get('version')}", where=path
+                f"expected mimic-trajectory version 1, found {header.get('format')} version {header.get('version')}",
+                where=path,
             )
         return cls(
             name=header["name"],
@@ -266,7 +270,9 @@ class Clip:
         phase = np.asarray(self.phase, dtype=np.float64)
         _check_qpos(self.name, layout, qpos)
         if qvel.shape != (len(qpos), layout.nv) or not np.isfinite(qvel).all():
-            raise InputError(f"expected finite qvel of shape {(len(qpos), layout.nv)}, found {qvel.shape}", where=self.name)
+            raise InputError(
+                f"expected finite qvel of shape {(len(qpos), layout.nv)}, found {qvel.shape}", where=self.name
+            )
         expected = np.arange(len(qpos)) / (len(qpos) if self.loop else max(len(qpos) - 1, 1))
         if phase.shape != expected.shape or np.abs(phase - expected).max() > 1e-6:
             raise InputError("expected phase uniform in [0, 1) for a loop, in [0, 1] otherwise", where=self.name)
@@ -274,7 +280,9 @@ class Clip:
             raise InputError(f"expected a positive duration, found {self.duration}", where=self.name)
         for link, flags in self.contacts.items():
             if np.shape(flags) != (len(qpos),):
-                raise InputError(f"contacts of {link}: expected {len(qpos)} flags, found {np.shape(flags)}", where=self.name)
+                raise InputError(
+                    f"contacts of {link}: expected {len(qpos)} flags, found {np.shape(flags)}", where=self.name
+                )
         for key, value in (("qpos", qpos), ("qvel", qvel), ("phase", phase)):
             object.__setattr__(self, key, readonly(value))
 
@@ -343,7 +351,10 @@ class Clip:
             "qpos": self.qpos.round(9).tolist(),
             "qvel": self.qvel.round(7).tolist(),
             "contacts": {k: np.asarray(v, dtype=int).tolist() for k, v in self.contacts.items()},
-            "cycle_offset": {"translation": self.cycle_offset.translation.round(9).tolist(), "yaw": round(self.cycle_offset.yaw, 9)},
+            "cycle_offset": {
+                "translation": self.cycle_offset.translation.round(9).tolist(),
+                "yaw": round(self.cycle_offset.yaw, 9),
+            },
             "provenance": self.provenance,
             "quality": self.quality,
         }

@@ -57,7 +57,11 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, data: Any, *, compact: bool = False) -> None:
     """Write JSON atomically; NaN is a bug, never a value."""
     text = json.dumps(
-        data, indent=None if compact else 2, separators=(",", ":") if compact else None, allow_nan=False, ensure_ascii=False
+        data,
+        indent=None if compact else 2,
+        separators=(",", ":") if compact else None,
+        allow_nan=False,
+        ensure_ascii=False,
     )
     write_text(path, text + "\n")
 

@@ -100,7 +100,8 @@ class Motion:
         frames, joints = len(roots), len(self.skeleton)
         if roots.shape != (frames, 3) or rotations.shape != (frames, joints, 4):
             raise InputError(
-                f"motion arrays do not fit {joints} joints: roots {roots.shape}, rotations {rotations.shape}", where=self.name
+                f"motion arrays do not fit {joints} joints: roots {roots.shape}, rotations {rotations.shape}",
+                where=self.name,
             )
         if frames == 0:
             raise InputError("motion has no frames", where=self.name)

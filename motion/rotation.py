@@ -172,16 +172,31 @@ def from_euler(order: str, angles: ArrayLike) -> Array:
     This is BVH's convention: with channels Zrotation Xrotation Yrotation, R = Rz·Rx·Ry.
     """
     angles = np.asarray(angles, dtype=np.float64)
-    half = 0.5 * angles
-    cosine, sine = np.cos(half), np.sin(half)
-    q = np.zeros(angles.shape[:-1] + (4,))
-    q[..., 0] = 1.0
+    parts: list[Array | None] = [None, None, None, None]  # w, x, y, z; None is zero
     for i, letter in enumerate(order.lower()):
-        turn = np.zeros_like(q)
-        turn[..., 0] = cosine[..., i]
-        turn[..., 1 + _AXES[letter]] = sine[..., i]
-        q = turn if i == 0 else multiply(q, turn)
+        # Both half-angle functions from one tangent: np.tan is vectorised where sin and cos are not.
+        tangent = np.tan(0.25 * angles[..., i])
+        square = tangent * tangent
+        scale = 1.0 / (1.0 + square)
+        cosine, sine = (1.0 - square) * scale, 2.0 * tangent * scale
+        k = _AXES[letter]
+        if i == 0:
+            parts[0], parts[1 + k] = cosine, sine
+            continue
+        w, a, b, c = parts[0], parts[1 + k], parts[1 + (k + 1) % 3], parts[1 + (k + 2) % 3]
+        parts[0], parts[1 + k] = _mix(w, cosine, a, -sine), _mix(a, cosine, w, sine)
+        parts[1 + (k + 1) % 3], parts[1 + (k + 2) % 3] = _mix(b, cosine, c, sine), _mix(c, cosine, b, -sine)
+    q = np.empty(angles.shape[:-1] + (4,))
+    for i, part in enumerate(parts):
+        q[..., i] = 0.0 if part is None else part
     return q
+
+
+def _mix(a: Array | None, s: Array, b: Array | None, t: Array) -> Array | None:
+    """``a·s + b·t`` where None stands for zero."""
+    if a is None or b is None:
+        return a * s if a is not None else b * t if b is not None else None
+    return a * s + b * t
 
 
 def to_euler(order: str, q: ArrayLike) -> Array:

@@ -50,7 +50,11 @@ class Tree:
         out[3:6, :3] = turn[0].transpose(1, 0, 2)
         for j, joint in enumerate(character.joints):
             at, child = layout.qvel_at[j], joint.child
-            axes = turn[child].transpose(1, 0, 2) if joint.type == "ball" else np.einsum("ikt,k->it", turn[child], joint.axis)[None]
+            axes = (
+                turn[child].transpose(1, 0, 2)
+                if joint.type == "ball"
+                else np.einsum("ikt,k->it", turn[child], joint.axis)[None]
+            )
             out[at : at + len(axes), :3] = axes
             out[at : at + len(axes), 3:] = _cross(place[child], axes)
         return out

@@ -11,17 +11,15 @@ The first rule is mjlab's and BeyondMimic's; the second reproduces DeepMimic's h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from characters import dynamics
 from characters.character import Character
-from motion import files
-from motion.clip import Clip, FileModel, check_model
+from motion.clip import Clip
+from motion.gains import Gains, JointGain
 
 GRAVITY = 9.81
 TORQUE_SHARE = {
@@ -59,34 +57,6 @@ PRESETS = {
 }
 TIMESTEP = 1 / 240
 """seconds the gains are meant for"""
-
-
-class JointGain(FileModel):
-    """Gains of one joint, N·m/rad, N·m·s/rad and N·m; a ball joint's hold for each axis."""
-
-    kp: Annotated[float, Field(gt=0)]
-    kd: Annotated[float, Field(ge=0)]
-    torque_limit: Annotated[float, Field(gt=0)]
-
-
-class Gains(FileModel):
-    """Content of ``gains.json``."""
-
-    format: Literal["mimic-gains"] = "mimic-gains"
-    version: Literal[1] = 1
-    character: str
-    timestep: Annotated[float, Field(gt=0)]
-    presets: dict[str, dict[str, JointGain]]
-    evidence: dict[str, Any]
-
-    def save(self, path: Path | str) -> None:
-        """Write ``gains.json``."""
-        files.write_json(path, self.model_dump())
-
-    @classmethod
-    def load(cls, path: Path | str) -> Gains:
-        """Read ``gains.json``; InputError if it is not one."""
-        return check_model(cls, files.read_json(path), path)
 
 
 def torque_limits(character: Character) -> dict[str, tuple[float, str]]:
@@ -129,7 +99,7 @@ def derive(character: Character, clip: Clip) -> Gains:
     demand = np.abs(dynamics.inverse_dynamics(character, clip.qpos, qvel, qacc))
     limits = torque_limits(character)
     presets: dict[str, dict[str, JointGain]] = {name: {} for name in PRESETS}
-    evidence: dict[str, Any] = {"presets": {n: vars_of(p) for n, p in PRESETS.items()}, "joints": {}}
+    evidence: dict[str, Any] = {"presets": {n: asdict(p) for n, p in PRESETS.items()}, "joints": {}}
     for j, joint in enumerate(character.joints):
         dofs = slice(layout.qvel_at[j], layout.qvel_at[j] + (3 if joint.type == "ball" else 1))
         own = float(inertia[dofs].max())
@@ -157,11 +127,6 @@ def derive(character: Character, clip: Clip) -> Gains:
             "rule": decided,
         }
     return Gains(character=character.name, timestep=TIMESTEP, presets=presets, evidence=evidence)
-
-
-def vars_of(preset: Preset) -> dict[str, float]:
-    """A preset's numbers by name."""
-    return {"bandwidth": preset.bandwidth, "saturation": preset.saturation, "damping": preset.damping}
 
 
 def _round(value: float) -> float:

@@ -19,7 +19,9 @@ def clamp_ball(joint: Joint, local: Array) -> Array:
     angle = np.linalg.norm(vector, axis=-1)
     shrink = np.minimum(1.0, (joint.swing_limit - MARGIN) / np.maximum(angle, 1e-9))
     twist = np.clip(twist, joint.lower + MARGIN, joint.upper - MARGIN)
-    return rotation.multiply(rotation.exp(shrink[..., None] * vector), rotation.from_axis_angle(joint.twist_axis, twist))
+    return rotation.multiply(
+        rotation.exp(shrink[..., None] * vector), rotation.from_axis_angle(joint.twist_axis, twist)
+    )
 
 
 def clamp_hinges(character: Character, qpos: Array) -> Array:
@@ -53,7 +55,9 @@ def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: 
         at, dof = layout.qpos_at[j], layout.qvel_at[j]
         if joint.type == "hinge":
             angle = qpos[:, at]
-            pushed = ((angle <= joint.lower + 2 * MARGIN) & (right[dof] < 0)) | ((angle >= joint.upper - 2 * MARGIN) & (right[dof] > 0))
+            pushed = ((angle <= joint.lower + 2 * MARGIN) & (right[dof] < 0)) | (
+                (angle >= joint.upper - 2 * MARGIN) & (right[dof] > 0)
+            )
             matrix[dof, dof] += np.where(pushed, 100.0 * weight, 0.0)
             continue
         local = qpos[:, at : at + 4]

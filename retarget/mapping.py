@@ -50,7 +50,11 @@ class Mapping:
         """The text of ``map.toml``."""
         lines = [f"# {line}" for line in comment.splitlines()]
         lines += ['format = "mimic-map"', "version = 1", f"unit = {self.unit!r}  # metres per file unit"]
-        lines += [f'up = "{self.up}"', "", "[roles]  # role = source joints from the root outward; delete a line to leave it undriven"]
+        lines += [
+            f'up = "{self.up}"',
+            "",
+            "[roles]  # role = source joints from the root outward; delete a line to leave it undriven",
+        ]
         for role, chain in self.roles.items():
             why = f"  # {self.evidence[role]}" if role in self.evidence else ""
             lines.append(f"{role} = [{', '.join(json.dumps(name, ensure_ascii=False) for name in chain)}]{why}")

@@ -116,7 +116,9 @@ def _solve_window(character: Character, targets: Targets, footprints: Footprints
         correction = layout.difference(targets.qpos, qpos)
         delta = smooth.step(matrix, right, correction)
         if not np.isfinite(delta).all():
-            raise SolveError("the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`")
+            raise SolveError(
+                "the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`"
+            )
         size = np.abs(delta).max()
         delta *= np.minimum(1.0, settings.step / np.maximum(np.abs(delta), 1e-12))
         qpos = limits.clamp_hinges(character, layout.integrate(qpos, delta))

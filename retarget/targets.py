@@ -73,13 +73,19 @@ class Source:
         self.motion = motion
         self.chains = {role: tuple(motion.skeleton.index(n) for n in names) for role, names in chains.items() if names}
         if "root" not in self.chains:
-            raise InputError("no root (hips) joint was found", where=motion.name, hint="write a map with `mimic-pipe map` and edit it")
+            raise InputError(
+                "no root (hips) joint was found",
+                where=motion.name,
+                hint="write a map with `mimic-pipe map` and edit it",
+            )
         self.positions, self.rotations = motion.forward()
         self.pelvis = self.chains["root"][-1]
         self.legs = [r for r in ("left_leg", "right_leg") if len(self.chains.get(r, ())) >= 2]
         if len(self.legs) < 2:
             raise InputError(
-                "two legs of at least hip and knee are needed", where=motion.name, hint="write a map with `mimic-pipe map` and edit it"
+                "two legs of at least hip and knee are needed",
+                where=motion.name,
+                hint="write a map with `mimic-pipe map` and edit it",
             )
         self.reference = self._reference()
 
@@ -114,7 +120,9 @@ class Source:
             fps=1.0,
             root_positions=np.zeros((1, 3)),
             rotations=np.broadcast_to(rotation.IDENTITY, (1, len(skeleton), 4)),
-            translations=None if self.motion.translations is None else np.median(self.motion.translations, axis=0)[None],
+            translations=None
+            if self.motion.translations is None
+            else np.median(self.motion.translations, axis=0)[None],
         )
         positions, rotations = rest.forward()
         is_rest = bool(self.uprightness(positions)[0] > UPRIGHT)
@@ -198,7 +206,9 @@ class Body:
 
     def __init__(self, character: Character):
         self.character = character
-        self.chains = {r: tuple(character.joint(n) for n in names) for r, names in character.roles.items() if names and r != "root"}
+        self.chains = {
+            r: tuple(character.joint(n) for n in names) for r, names in character.roles.items() if names and r != "root"
+        }
         pose = kinematics.forward(character, character.rest[None])
         self.positions, self.rotations = pose.positions[0], pose.rotations[0]
         self.bones = np.tile(UP, (len(character.links), 1))
@@ -226,7 +236,9 @@ class Body:
         upper, lower = self.chains[role][:2]
         joint = self.character.joints[lower]
         direction = rotation.rotate(self.rotations[self.link(upper)], self.bones[self.link(upper)])
-        prior = rotation.rotate(rotation.conjugate(self.rotations[self.link(upper)]), flexion_in_reference(direction, natural_bend(role)))
+        prior = rotation.rotate(
+            rotation.conjugate(self.rotations[self.link(upper)]), flexion_in_reference(direction, natural_bend(role))
+        )
         if joint.type != "hinge":
             return prior
         axis = rotation.rotate(joint.rotation, joint.axis)
@@ -235,7 +247,9 @@ class Body:
     def leg_length(self, role: str) -> float:
         """Hip to ankle along the bones at rest, metres."""
         joints = [self.link(j) for j in self.chains[role][:3]]
-        return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in zip(joints, joints[1:], strict=False)))
+        return float(
+            sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in zip(joints, joints[1:], strict=False))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +376,9 @@ def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, 
     put(links[0], rotation.multiply(limb_frame(upper, axis_world), frame), role, settings.limb, settings.limb_roll)
 
     joint = body.character.joints[chain[1]]
-    below = rotation.rotate(rotation.conjugate(joint.rotation), flexion)  # the same axis in the lower link at zero angle
+    below = rotation.rotate(
+        rotation.conjugate(joint.rotation), flexion
+    )  # the same axis in the lower link at zero angle
     frame = rotation.conjugate(limb_frame(body.bones[links[1]], below))
     roll = 0.0 if joint.type == "hinge" else settings.limb_roll
     put(links[1], rotation.multiply(limb_frame(lower, axis_world), frame), role, settings.limb, roll)
