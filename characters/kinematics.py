@@ -124,3 +124,11 @@ def _columns(out: Array, where: slice, axes: Array, arm: Array) -> None:
     """Fill the columns of turns about ``axes`` (T, 3, k) for a point at ``arm`` (T, 3) from them."""
     out[:, 3:, where] = axes
     out[:, :3, where] = np.cross(axes, arm[:, :, None], axis=1)
+
+
+def centre_of_mass(character: Character, pose: Pose) -> Array:
+    """World position ``(T, 3)`` of the body's centre of mass."""
+    mass = np.array([link.mass for link in character.links])
+    com = np.array([link.com for link in character.links])
+    points = pose.positions + rotation.rotate(pose.rotations, com)
+    return np.einsum("l,tlk->tk", mass / mass.sum(), points)

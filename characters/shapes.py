@@ -99,3 +99,20 @@ def per_link(character: Character, values: Array) -> Array:
     for link in np.unique(character.support.link):
         out[:, link] = values[:, character.support.link == link].min(axis=1)
     return out
+
+
+def lowest_points(character: Character, pose: Pose) -> Array:
+    """World position ``(T, K, 3)`` of the lowest point of every support ball."""
+    return centres(character, pose) - character.support.radius[:, None] * np.array([0.0, 0.0, 1.0])
+
+
+def displacements(character: Character, pose: Pose) -> Array:
+    """How far the body-fixed points that are lowest in a frame move until the next: ``(T − 1, K, 3)``, metres.
+
+    A rolling ball does not slide: its point of contact is followed with the link, not the ball's centre.
+    """
+    link = character.support.link
+    points = lowest_points(character, pose)[:-1]
+    positions, rotations = pose.positions[:, link], pose.rotations[:, link]
+    local = rotation.rotate(rotation.conjugate(rotations[:-1]), points - positions[:-1])
+    return positions[1:] + rotation.rotate(rotations[1:], local) - points

@@ -1,8 +1,8 @@
 """Reading a URDF into a `Body`.
 
 Joint types: ``spherical`` (a ball; the extension PyBullet and MuJoCo share), ``revolute`` and ``continuous`` (hinges),
-``fixed`` (merged into the parent link). A ``floating`` joint is understood under an empty root only; ``prismatic`` and ``planar``
-joints are held at zero, with a warning. The order is depth-first, children in the order of the file's joints.
+``fixed`` (merged into the parent link). A ``floating`` joint is understood under an empty root only; ``prismatic`` and
+``planar`` joints are held at zero, with a warning. The order is depth-first, children in the order of the file's joints.
 """
 
 from __future__ import annotations

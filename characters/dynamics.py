@@ -1,0 +1,153 @@
+"""MuJoCo as a calculator: mass matrices, inverse dynamics, self-penetration.
+
+The model is built from the `Character`, not from the URDF file, so that scale, up axis, merged links and joint order are the
+body's own and qpos and qvel need no translation. Joints have no armature, damping or friction.
+"""
+# mujoco ships no type stubs for its compiled functions
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+
+import mujoco
+import numpy as np
+
+from characters.body import Shape
+from characters.character import Character
+from motion.rotation import Array
+
+GEOMS = {
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
+}
+_models: weakref.WeakKeyDictionary[Character, mujoco.MjModel] = weakref.WeakKeyDictionary()
+_colliders: weakref.WeakKeyDictionary[Character, mujoco.MjModel] = weakref.WeakKeyDictionary()
+
+
+def spec(character: Character) -> mujoco.MjSpec:
+    """A MuJoCo specification of the body: free root, named links, joints and shapes, hinge limits; no floor, no actuators.
+
+    Body i + 1 is link i, joint i + 1 is joint i. A ball's swing and twist limits have no counterpart in MuJoCo.
+    """
+    out = mujoco.MjSpec()
+    out.modelname = character.name
+    out.compiler.degree = False
+    bodies: list[mujoco.MjsBody] = []
+    for i, link in enumerate(character.links):
+        if i == 0:
+            body = out.worldbody.add_body(name=link.name)
+            body.add_freejoint(name="root")
+        else:
+            joint = character.joints[i - 1]
+            body = bodies[link.parent].add_body(name=link.name, pos=joint.origin, quat=joint.rotation)
+            if joint.type == "ball":
+                body.add_joint(name=joint.name, type=mujoco.mjtJoint.mjJNT_BALL)
+            else:
+                limited = bool(np.isfinite([joint.lower, joint.upper]).all())
+                body.add_joint(
+                    name=joint.name,
+                    type=mujoco.mjtJoint.mjJNT_HINGE,
+                    axis=joint.axis,
+                    limited=limited,
+                    range=[joint.lower, joint.upper] if limited else [0.0, 0.0],
+                )
+        tensor = link.inertia
+        body.explicitinertial = True
+        body.mass, body.ipos = link.mass, link.com
+        body.fullinertia = [tensor[0, 0], tensor[1, 1], tensor[2, 2], tensor[0, 1], tensor[0, 2], tensor[1, 2]]
+        bodies.append(body)
+    for k, shape in enumerate(character.shapes):
+        _add_geom(out, bodies[shape.link], f"{character.links[shape.link].name}_{k}", shape)
+    return out
+
+
+def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, shape: Shape) -> None:
+    size = 0.5 * shape.size if shape.kind == "box" else shape.size * np.array([1.0, 0.5, 0.0])
+    geom = body.add_geom(name=name, type=GEOMS[shape.kind], pos=shape.position, quat=shape.rotation, rgba=shape.color)
+    if shape.kind == "mesh":
+        spec.add_mesh(name=name, uservert=shape.vertices.ravel())
+        geom.meshname = name
+    else:
+        geom.size = size
+
+
+def model(character: Character) -> mujoco.MjModel:
+    """The compiled body, without any constraint: neither contact nor joint limit adds a force. Made once a character."""
+    if character not in _models:
+        compiled = spec(character).compile()
+        compiled.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
+        _models[character] = compiled
+    return _models[character]
+
+
+def _collider(character: Character) -> mujoco.MjModel:
+    """The body with collisions between the links that are neither adjacent nor touch at rest."""
+    if character not in _colliders:
+        source = spec(character)
+        at_rest = source.compile()
+        data = mujoco.MjData(at_rest)
+        names = [link.name for link in character.links]
+        pairs = {tuple(sorted(pair)) for pair, _ in _touching(at_rest, data, character.rest)}
+        pairs |= {(link.parent, i) for i, link in enumerate(character.links) if i > 0}
+        for a, b in sorted(pairs):
+            source.add_exclude(bodyname1=names[a], bodyname2=names[b])
+        _colliders[character] = source.compile()
+    return _colliders[character]
+
+
+def _touching(compiled: mujoco.MjModel, data: mujoco.MjData, qpos: Array) -> Iterator[tuple[tuple[int, int], float]]:
+    """The pairs of links that overlap at one qpos (nq,), and how deep in metres."""
+    data.qpos[:] = qpos
+    mujoco.mj_kinematics(compiled, data)
+    mujoco.mj_comPos(compiled, data)
+    mujoco.mj_collision(compiled, data)
+    body = compiled.geom_bodyid
+    for k in range(data.ncon):
+        one, other = data.contact.geom[k]
+        yield (int(body[one]) - 1, int(body[other]) - 1), max(0.0, -float(data.contact.dist[k]))
+
+
+def mass_matrix(character: Character, qpos: Array) -> Array:
+    """Joint-space inertia ``(T, nv, nv)`` for qpos ``(T, nq)``, in qvel's convention, kg and kg·m²."""
+    compiled = model(character)
+    data = mujoco.MjData(compiled)
+    out = np.zeros((len(qpos), compiled.nv, compiled.nv))
+    for q, full in zip(qpos, out, strict=True):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(compiled, data)
+        mujoco.mj_comPos(compiled, data)
+        mujoco.mj_makeM(compiled, data)
+        mujoco.mj_fullM(compiled, data, full)
+    return out
+
+
+def inverse_dynamics(character: Character, qpos: Array, qvel: Array, qacc: Array) -> Array:
+    """Generalised forces ``(T, nv)`` that give the body this acceleration without any contact: N and N·m, in qvel's convention.
+
+    Args:
+        qpos: (T, nq).
+        qvel: (T, nv).
+        qacc: (T, nv) time derivative of qvel.
+
+    The first six are the root wrench that contacts have to supply: force in the world, torque in the root link's frame.
+    """
+    compiled = model(character)
+    data = mujoco.MjData(compiled)
+    out = np.empty((len(qpos), compiled.nv))
+    for t in range(len(qpos)):
+        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
+        mujoco.mj_inverse(compiled, data)
+        out[t] = data.qfrc_inverse
+    return out
+
+
+def self_penetration(character: Character, qpos: Array) -> Array:
+    """How deep ``(T,)`` the worst pair of links overlaps, metres; pairs that are adjacent or overlap at rest do not count."""
+    compiled = _collider(character)
+    data = mujoco.MjData(compiled)
+    return np.array([max((depth for _, depth in _touching(compiled, data, q)), default=0.0) for q in qpos])
