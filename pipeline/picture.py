@@ -1,0 +1,401 @@
+"""Films and strips of a body in motion, with its source's skeleton beside it: `render`.
+
+Drawn by pipeline.raycast, on one CPU core without a display; pictures of the same input have the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter1d
+
+from characters.character import Character
+from motion import rotation
+from motion.clip import Clip, Trajectory
+from motion.errors import InputError, nearest
+from motion.files import atomic
+from motion.motion import Motion
+from motion.rotation import Array
+from pipeline import figure
+from pipeline.figure import CONTACT, Figure
+from pipeline.raycast import Block, Camera, Capsules, Ground, draw
+
+SUFFIXES = (".gif", ".mp4", ".png")
+"""film, film, strip of poses"""
+FILM_SIZE, STRIP_WIDTH = (640, 360), 1600
+GIF_RATE, FILM_RATE, POSES = 25.0, 30.0, 8
+"""pictures per second (a GIF counts in hundredths of a second), poses of a strip"""
+FIELD_OF_VIEW = math.radians(26)
+FOLLOW = 0.35
+"""seconds, width of the filter between the root's path and the camera's"""
+TILE = 0.5
+"""metres, side of a ground square of a body 1.7 m tall; of a loop, the nearest side that repeats with the cycle"""
+INK, FAINT = (52, 58, 68), (120, 126, 136)
+PALETTE_PICTURES, SWATCH_ROWS = 4, 60
+"""what a GIF's palette is made from: pictures, and rows of pixels in shades of the contact colour"""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where a camera looks from."""
+
+    turn: float
+    """radians, from the direction of travel to where the camera looks"""
+    elevation: float
+    """radians, how far it looks down"""
+
+
+CAMERAS = {
+    "side": View(math.radians(90), math.radians(9)),
+    "front": View(math.radians(180), math.radians(9)),
+    "three-quarter": View(math.radians(132), math.radians(14)),
+    "top": View(math.radians(90), math.radians(90)),
+}
+Progress = Callable[[int, int], None]
+
+
+def render(
+    motion: Clip | Trajectory,
+    character: Character,
+    out: Path | str,
+    *,
+    source: Motion | None = None,
+    same_height: bool = True,
+    camera: str = "side",
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    frames: int | None = None,
+    span: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a film (.gif, .mp4) or a strip of poses (.png) of a body's clip or trajectory.
+
+    A link whose contact is flagged is lit in orange. A loop's film is one cycle and repeats without a jump.
+
+    Args:
+        source: what the motion was made from, standardised, with its first frame at the motion's time 0; drawn beside it as
+            a skeleton.
+        same_height: scale the source to the body's height instead of leaving its own.
+        camera: a name in CAMERAS, seen from the direction of travel; "side" looks from the right.
+        size: width and height in pixels; 640×360 for a film; a strip is 1600 wide and as high as it needs.
+        fps: pictures per second of playing time, 25 for .gif, 30 for .mp4.
+        frames: pictures of a film (spread evenly over the span, instead of fps), poses of a strip (8).
+        span: seconds from and to, the whole motion if None; a loop may run on past its end.
+        progress: called with pictures done and in all.
+
+    Raises:
+        InputError: unknown suffix, camera or character, a size or span that cannot be drawn, a folder that cannot be written.
+    """
+    out = Path(out)
+    suffix = out.suffix.lower()
+    _check(motion, character, out, camera, size, fps, frames, span)
+    whole = span is None
+    begin, end = (0.0, motion.duration) if span is None else span
+    seamless = whole and isinstance(motion, Clip) and motion.loop
+    if suffix == ".png":
+        count = POSES if frames is None else frames
+        seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
+    else:
+        rate = (GIF_RATE if suffix == ".gif" else FILM_RATE) if fps is None else fps
+        count = max(int(round((end - begin) * rate)) + (not seamless), 1) if frames is None else frames
+        seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
+    scene = _Scene.of(motion, character, seconds, source if source is None else (source, same_height), CAMERAS[camera])
+    if suffix == ".png":
+        content = _png(_strip(scene, size, progress))
+    else:
+        rate = len(seconds) / (end - begin) if seamless else (len(seconds) - 1) / max(end - begin, 1e-9)
+        rate = rate if len(seconds) > 1 else 1.0
+        tile = _tile(motion, character.height) if isinstance(motion, Clip) else TILE * character.height / 1.7
+        film = _Film(scene, size or FILM_SIZE, tile)
+        content = _gif(film, rate, progress) if suffix == ".gif" else _mp4(film, rate, progress, out)
+    with atomic(out) as file:
+        file.write(content)
+    return out
+
+
+def _check(
+    motion: Clip | Trajectory,
+    character: Character,
+    out: Path,
+    camera: str,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    frames: int | None,
+    span: tuple[float, float] | None,
+) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"expected a name ending in {', '.join(SUFFIXES)}, found {out.suffix or 'no suffix'!r}",
+            where=out,
+            hint=".gif and .mp4 are films, .png is a strip of poses",
+        )
+    if camera not in CAMERAS:
+        raise InputError(f"unknown camera {camera!r}", hint=nearest(camera, CAMERAS))
+    if [j.name for j in motion.joints] != [j.name for j in character.joints]:
+        raise InputError(
+            f"expected a motion of {character.name}, found one of {motion.character}", where=motion.name, hint="choose --char"
+        )
+    if size is not None and not all(64 <= side <= 4096 and side % 2 == 0 for side in size):
+        raise InputError(f"expected even width and height from 64 to 4096 pixels, found {size[0]}×{size[1]}", where=out)
+    if (fps is not None and not 0 < fps <= 240) or (frames is not None and not 0 < frames <= 100_000):
+        raise InputError("expected a positive number of pictures, at most 240 a second", where=out)
+    if span is not None and not (0 <= span[0] < span[1] and math.isfinite(span[1])):
+        raise InputError(f"expected a span from before to, both at least 0 seconds, found {span[0]} to {span[1]}", where=out)
+
+
+def _sample(motion: Clip | Trajectory, seconds: Array) -> tuple[Array, dict[str, np.ndarray]]:
+    """Poses ``(T, nq)`` and contacts at times ``(T,)``."""
+    last = len(motion.qpos) - 1
+    if isinstance(motion, Clip):
+        nearest_sample = np.round(seconds * motion.fps).astype(int)
+        index = nearest_sample % (last + 1) if motion.loop else np.clip(nearest_sample, 0, last)
+        qpos = motion.sample(seconds)[0]
+    else:
+        at = np.clip(seconds * motion.fps, 0.0, last)
+        left = np.minimum(at.astype(int), max(last - 1, 0))
+        right = np.minimum(left + 1, last)
+        index = np.round(at).astype(int)
+        qpos = motion.layout.interpolate(motion.qpos[left], motion.qpos[right], at - left)
+    return qpos, {link: np.asarray(flags, dtype=bool)[index] for link, flags in motion.contacts.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """The figures of all pictures, each with the smoothed path of its root, and the camera's direction."""
+
+    names: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    """the body last"""
+    paths: tuple[Array, ...]
+    """(T, 3) of each figure, on the ground"""
+    seconds: Array
+    """(T,)"""
+    height: float
+    """metres, of the body"""
+    heading: float
+    """radians, direction of travel"""
+    view: View
+
+    @classmethod
+    def of(
+        cls,
+        motion: Clip | Trajectory,
+        character: Character,
+        seconds: Array,
+        source: tuple[Motion, bool] | None,
+        view: View,
+    ) -> _Scene:
+        qpos, contacts = _sample(motion, seconds)
+        body = figure.of_body(character, qpos, contacts)
+        step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
+        pad = int(math.ceil(4 * FOLLOW / step))
+        around = np.concatenate([seconds[0] + step * np.arange(-pad, 0), seconds, seconds[-1] + step * np.arange(1, pad + 1)])
+
+        def smooth(roots: Array) -> Array:
+            return gaussian_filter1d(roots * [1.0, 1.0, 0.0], FOLLOW / step, axis=0, mode="nearest")[pad : pad + len(seconds)]
+
+        names, figures = (character.name,), (body,)
+        paths = (smooth(_sample(motion, around)[0][:, :3]),)
+        if source is not None:
+            top = float(np.median(body.extent(np.array([0.0, 0.0, 1.0]))[1]))
+            beside = figure.of_source(source[0], seconds, top if source[1] else None)
+            padded = np.concatenate([np.repeat(beside.root[:1], pad, 0), beside.root, np.repeat(beside.root[-1:], pad, 0)])
+            names, figures, paths = ("source", character.name), (beside, body), (smooth(padded), *paths)
+        return cls(names, figures, paths, seconds, character.height, _heading(qpos, character), view)
+
+    def camera(self, focal: float, size: tuple[int, int], *, distance: float, parallel: bool) -> Camera:
+        """The camera over the world's origin."""
+        return Camera.looking(
+            np.zeros(3), self.heading + self.view.turn, self.view.elevation, distance, focal, size, parallel=parallel
+        )
+
+
+def _heading(qpos: Array, character: Character) -> float:
+    """Direction of travel in radians; where the body stays in place, the way it faces on average."""
+    travel = qpos[-1, :2] - qpos[0, :2]
+    if np.hypot(*travel) < 0.4 * character.height:
+        facing = rotation.yaw(rotation.multiply(qpos[:, 3:7], rotation.conjugate(character.rest[3:7])))
+        travel = np.array([np.cos(facing).sum(), np.sin(facing).sum()])
+    return float(np.arctan2(travel[1], travel[0]))
+
+
+def _tile(clip: Clip, height: float) -> float:
+    """Side of the ground's squares in metres; two of them a whole number of times in a loop's travel, so that it repeats."""
+    side = TILE * height / 1.7
+    travel = float(np.hypot(*clip.cycle_offset.translation[:2])) if clip.loop else 0.0
+    return travel / (2 * round(travel / (2 * side))) if travel > side else side
+
+
+class _Film:
+    """A camera that follows the body, and beside it the source; distance and height fit all pictures."""
+
+    def __init__(self, scene: _Scene, size: tuple[int, int], tile: float):
+        self.scene, self.size = scene, size
+        focal = 0.5 * size[1] / math.tan(0.5 * FIELD_OF_VIEW)
+        axes = scene.camera(focal, size, distance=1.0, parallel=False).axes
+        self._shifts = self._beside(axes[0])
+        bounds = []
+        for shown, shift in zip(scene.figures, self._shifts, strict=True):
+            for axis in axes:
+                low, high = shown.extent(axis)
+                offset = (shift - scene.paths[-1]) @ axis
+                bounds.append(((low + offset).min(), (high + offset).max()))
+        low, high = (np.array([b[k] for b in bounds]).reshape(-1, 3) for k in (0, 1))
+        low, high = low.min(axis=0), high.max(axis=0)
+        room = np.array([0.45 * size[0], 0.41 * size[1]]) / focal
+        distance = float((0.5 * (high - low)[:2] / room).max() - low[2] * 0.5)
+        middle = 0.5 * (low + high)[:2] @ axes[:2] - 0.02 * distance * axes[1]
+        self.camera = scene.camera(focal, size, distance=distance, parallel=False).moved(middle)
+        reach = (1.1 * distance, 1.1 * distance)
+        self.ground = Ground(self.camera, tile=tile, heading=scene.heading, middle=np.zeros(2), reach=reach)
+        self._labels = [
+            (name, float(self.camera.project(shift[0] - scene.paths[-1][0] + shown.root[0])[0]))
+            for name, shown, shift in zip(scene.names, scene.figures, self._shifts, strict=True)
+        ]
+
+    def _beside(self, right: Array) -> list[Array]:
+        """How far each figure is moved ``(T, 3)``: the source to the left of the body, along with it, clear of it at all times."""
+        scene = self.scene
+        if len(scene.figures) == 1:
+            return [np.zeros_like(scene.paths[0])]
+        source, body = scene.figures
+        left = body.extent(right)[0] - scene.paths[1] @ right
+        room = source.extent(right)[1] - scene.paths[0] @ right
+        gap = left.min() - room.max() - 0.12 * scene.height
+        follow = scene.paths[1] - scene.paths[0]
+        mean = follow.mean(axis=0)
+        if np.linalg.norm(follow - mean, axis=1).max() < 0.2 * scene.height:
+            follow = np.broadcast_to(mean, follow.shape)
+        return [follow + gap * right, np.zeros_like(follow)]
+
+    def __len__(self) -> int:
+        return len(self.scene.seconds)
+
+    def picture(self, frame: int) -> np.ndarray:
+        """(H, W, 3) uint8"""
+        scene = self.scene
+        parts = [shown.at(frame, shift[frame]) for shown, shift in zip(scene.figures, self._shifts, strict=True)]
+        image = Image.fromarray(draw(self.camera.moved(scene.paths[-1][frame]), self.ground, *_joined(parts)))
+        pen, unit = ImageDraw.Draw(image), self.size[1] / 360
+        corner = self.size[1] - 12 * unit
+        for name, column in self._labels:
+            pen.text((column, corner), name, INK, _font(15 * unit), anchor="ms")
+        pen.text((self.size[0] - 12 * unit, corner), f"{scene.seconds[frame]:.2f} s", FAINT, _font(13 * unit), anchor="rs")
+        _legend(pen, 14 * unit, corner, unit)
+        return np.asarray(image)
+
+
+def _legend(pen: ImageDraw.ImageDraw, x: float, y: float, unit: float) -> None:
+    colour = tuple(int(255 * c) for c in CONTACT)
+    pen.ellipse((x, y - 10 * unit, x + 9 * unit, y - 1 * unit), fill=colour)
+    pen.text((x + 15 * unit, y), "contact", FAINT, _font(13 * unit), anchor="ls")
+
+
+def _font(height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(max(round(height), 8))
+
+
+def _joined(parts: list[tuple[Capsules, list[Block]]]) -> tuple[Capsules, list[Block]]:
+    capsules = Capsules(
+        *(np.concatenate([getattr(c, name) for c, _ in parts]) for name in ("start", "end", "radius", "colour"))
+    )
+    return capsules, [block for _, blocks in parts for block in blocks]
+
+
+def _strip(scene: _Scene, size: tuple[int, int] | None, progress: Progress | None) -> np.ndarray:
+    """Poses side by side in time's order, a row for each figure, the source's above the body's, times below."""
+    width = STRIP_WIDTH if size is None else size[0]
+    unit, count = width / STRIP_WIDTH, len(scene.seconds)
+    axes = scene.camera(1.0, (2, 2), distance=1.0, parallel=True).axes
+    right, up = axes[0], axes[1]
+    spans = [np.stack(f.extent(right)) - f.root @ right for f in scene.figures]
+    left, reach = np.min([s[0] for s in spans], axis=0), np.max([s[1] for s in spans], axis=0)
+    gap = 0.06 * scene.height
+    columns = np.concatenate([[0.0], np.cumsum((reach - left)[:-1] + gap)]) - left
+    total = float(columns[-1] + reach[-1])
+    tops, lows = [], []
+    for shown in scene.figures:
+        deep = shown.root * [1.0, 1.0, 0.0] @ up
+        low, high = shown.extent(up)
+        tops.append(float((high - deep).max()) + 0.07 * scene.height)
+        lows.append(float(min((low - deep).min(), 0.0)) - 0.10 * scene.height)
+    margin, footer, header = 16 * unit, 34 * unit, 30 * unit
+    focal = (width - 2 * margin) / total
+    tall = sum(t - b for t, b in zip(tops, lows, strict=True))
+    if size is not None:
+        focal = min(focal, (size[1] - footer - header * len(tops)) / tall)
+    rows, tile = [], TILE * scene.height / 1.7
+    ground_reach = (0.5 * total + 10.0 * scene.height, 0.9 * scene.height)
+    for number, shown in enumerate(scene.figures):
+        height = int(round(focal * (tops[number] - lows[number]) + header))
+        camera = scene.camera(focal, (width, height), distance=20.0 * scene.height, parallel=True)
+        camera = camera.moved(0.5 * total * right + (0.5 * (tops[number] + lows[number]) + 0.5 * header / focal) * up)
+        ground = Ground(camera, tile=tile, heading=scene.heading, middle=0.5 * total * right[:2], reach=ground_reach)
+        level = right * [1.0, 1.0, 0.0]
+        parts = [shown.at(k, columns[k] * level - shown.root[k] * [1.0, 1.0, 0.0]) for k in range(count)]
+        image = Image.fromarray(draw(camera, ground, *_joined(parts)))
+        pen = ImageDraw.Draw(image)
+        pen.text((margin, 8 * unit), scene.names[number], INK, _font(20 * unit), anchor="lt")
+        rows.append(np.asarray(image))
+        if progress:
+            progress(number + 1, len(scene.figures))
+    body = np.concatenate(rows)
+    canvas = np.full((int(round(len(body) + footer)) if size is None else size[1], width, 3), rows[0][0, 0], dtype=np.uint8)
+    canvas[: len(body)] = body[: len(canvas)]
+    image = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(image)
+    for k in range(count):
+        column = 0.5 * width + focal * (columns[k] - 0.5 * total)
+        pen.text((column, len(canvas) - 10 * unit), f"{scene.seconds[k]:.2f} s", FAINT, _font(17 * unit), anchor="ms")
+    _legend(pen, width - 90 * unit, 24 * unit, unit)
+    return np.asarray(image)
+
+
+def _png(image: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def _pictures(film: _Film, progress: Progress | None) -> Iterator[np.ndarray]:
+    for frame in range(len(film)):
+        yield film.picture(frame)
+        if progress:
+            progress(frame + 1, len(film))
+
+
+def _gif(film: _Film, rate: float, progress: Progress | None) -> bytes:
+    """One palette for all pictures and no dithering: no flicker, and a small file."""
+    some = np.unique(np.linspace(0, len(film) - 1, PALETTE_PICTURES).astype(int))
+    shades = np.multiply.outer(np.linspace(0.35, 1.0, 24), 255 * CONTACT)  # rare, and must not be lost
+    swatch = np.repeat(np.repeat(shades[:, None], film.size[0] // 24 + 1, 0).reshape(1, -1, 3), SWATCH_ROWS, 0)
+    pictures = [swatch[:, : film.size[0]].astype(np.uint8), *(film.picture(int(k)) for k in some)]
+    palette = Image.fromarray(np.concatenate(pictures)).quantize(256, Image.Quantize.MEDIANCUT)
+    indexed = (Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE) for p in _pictures(film, progress))
+    content = io.BytesIO()
+    next(indexed).save(
+        content, "GIF", save_all=True, append_images=indexed, duration=max(round(100 / rate), 2) * 10, loop=0, optimize=False
+    )
+    return content.getvalue()
+
+
+def _mp4(film: _Film, rate: float, progress: Progress | None, out: Path) -> bytes:
+    import imageio.v2 as imageio
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        try:
+            writer = imageio.get_writer(path, format="FFMPEG", fps=rate, codec="libx264", quality=8, macro_block_size=2)  # type: ignore[arg-type]
+        except (ImportError, ValueError, RuntimeError) as error:
+            raise InputError(f"cannot write .mp4: {error}", where=out, hint="pip install imageio-ffmpeg, or choose .gif") from error
+        with writer:
+            for picture in _pictures(film, progress):
+                writer.append_data(picture)
+        return path.read_bytes()
