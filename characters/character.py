@@ -2,72 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from characters import kinematics, shapes, urdf
-from characters.body import Body, Frame, Joint, Link, Shape
+from characters import definition, kinematics, shapes
+from characters.body import Frame, Joint, Link, Shape
+from characters.definition import TOML, URDF, Policy
+from characters.definition import CharacterFile as CharacterFile
 from motion import rotation
-from motion.clip import FileModel, JointSpec, Layout, Trajectory, check_model
+from motion.clip import JointSpec, Layout, Trajectory
 from motion.errors import InputError, nearest
 from motion.motion import Motion, Skeleton
 from motion.rotation import Array
 
-URDF, TOML = "body.urdf", "character.toml"
 HERE, INSTALLED = Path("characters"), Path(__file__).parent
-
-SIDED = ("clavicle", "arm", "leg", "wing", "foreleg")
-ROLES = ("spine", "neck", "head", "tail", *(f"{side}_{limb}" for limb in SIDED for side in ("left", "right")))
-"""the vocabulary of roles (docs/architecture.md)"""
-
-Policy = Literal["hold", "follow", "keyframes"]
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=False, gt=0, allow_inf_nan=False)]
-Vector = Annotated[list[Number], Field(min_length=3, max_length=3)]
-
-
-class FrameEntry(FileModel):
-    link: str
-    position: Vector = [0.0, 0.0, 0.0]
-    role: str | None = None
-
-
-class LimitEntry(FileModel):
-    swing: Annotated[float, Field(strict=False, gt=0, le=math.pi)] = math.pi
-    twist: Annotated[list[Number], Field(min_length=2, max_length=2)] = [-math.pi, math.pi]
-    axis: Vector | None = None
-
-
-class CharacterFile(FileModel):
-    """Schema of ``character.toml``."""
-
-    description: str
-    up: Annotated[Literal["x", "y", "z"], Field(description="up axis of the URDF")] = "z"
-    scale: Annotated[Positive, Field(description="factor on the URDF's lengths; masses are kept")] = 1.0
-    feet: Annotated[list[str], Field(description="links the body stands on")]
-    ground: Annotated[list[str] | None, Field(description="links that may touch the ground; the feet if missing")] = (
-        None
-    )
-    self_collision: bool = False
-    roles: Annotated[dict[str, list[str]], Field(description="role → joints from the root outward")]
-    end_effectors: Annotated[
-        dict[str, FrameEntry], Field(description="name → place on a link, and the chain it ends")
-    ] = {}
-    limits: Annotated[dict[str, LimitEntry], Field(description="ball joint → swing and twist limits, radians")] = {}
-    torque_limits: Annotated[
-        dict[str, Positive], Field(description="joint → N·m; the URDF's effort where missing")
-    ] = {}
-    pose_weights: Annotated[dict[str, Number], Field(description="root or joint → weight in the pose reward")] = {}
-    undriven: Annotated[dict[str, Policy], Field(description="role → what a chain does that no source drives")] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +64,28 @@ class Character:
         Raises:
             InputError: no such character, or a file that does not fit, with file and line where known.
         """
-        return _load(_find(name_or_folder))
+        folder = _find(name_or_folder)
+        found = definition.read(folder)
+        file, body = found.file, found.body
+        return cls(
+            name=folder.resolve().name,
+            folder=folder,
+            description=file.description,
+            sha256=found.sha256,
+            links=body.links,
+            joints=body.joints,
+            shapes=body.shapes,
+            visuals=body.visuals,
+            frames=body.frames,
+            roles=found.roles,
+            feet=tuple(file.feet),
+            ground=tuple(file.feet if file.ground is None else file.ground),
+            end_effectors=found.end_effectors,
+            torque_limits=found.torque_limits,
+            pose_weights={name: file.pose_weights.get(name, 1.0) for name in ("root", *(j.name for j in body.joints))},
+            self_collision=file.self_collision,
+            undriven=dict(file.undriven),
+        )
 
     @cached_property
     def specs(self) -> tuple[JointSpec, ...]:
@@ -284,138 +257,3 @@ def _find(name_or_folder: str | Path) -> Path:
     if folder.is_dir():
         raise InputError(f"expected {URDF} and {TOML} in the folder, found no {URDF}", where=folder)
     raise InputError(f"no character {name_or_folder}", hint=nearest(folder.name, available()))
-
-
-def _load(folder: Path) -> Character:
-    path = folder / TOML
-    try:
-        content = path.read_bytes()
-        file = check_model(CharacterFile, tomllib.loads(content.decode("utf-8")), path)
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError("expected UTF-8 text, found bytes that are not", where=path) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"not valid TOML: {error}", where=path) from error
-    body = urdf.read(folder / URDF, up=file.up, scale=file.scale)
-    joint_names, link_names = [joint.name for joint in body.joints], [link.name for link in body.links]
-    roles = {role: _chain(path, role, names, body) for role, names in file.roles.items()}
-    for link in (*file.feet, *(file.ground or [])):
-        _index(link, link_names, "link", path)
-        if not any(shape.link == link_names.index(link) for shape in body.shapes):
-            raise InputError(f"link {link} has no collision shape to stand on", where=path)
-    for key, table in (("limits", file.limits), ("torque_limits", file.torque_limits)):
-        for name in table:
-            _index(name, joint_names, f"joint (in {key})", path)
-    for name in file.pose_weights:
-        _index(name, ["root", *joint_names], "joint (in pose_weights)", path)
-    for role in file.undriven:
-        _index(role, list(roles), "role (in undriven)", path)
-    ends = {
-        name: _end_effector(path, name, entry, body, roles, file.scale) for name, entry in file.end_effectors.items()
-    }
-    efforts = {joint.name: joint.effort for joint in body.joints if 0 < joint.effort < math.inf}
-    return Character(
-        name=folder.resolve().name,
-        folder=folder,
-        description=file.description,
-        sha256=hashlib.sha256((folder / URDF).read_bytes() + content).hexdigest(),
-        links=body.links,
-        joints=tuple(_limited(path, joint, body, roles, ends, file.limits.get(joint.name)) for joint in body.joints),
-        shapes=body.shapes,
-        visuals=body.visuals,
-        frames=body.frames,
-        roles=roles,
-        feet=tuple(file.feet),
-        ground=tuple(file.feet if file.ground is None else file.ground),
-        end_effectors=ends,
-        torque_limits={
-            name: {**efforts, **file.torque_limits}[name]
-            for name in joint_names
-            if name in efforts | file.torque_limits
-        },
-        pose_weights={name: file.pose_weights.get(name, 1.0) for name in ("root", *joint_names)},
-        self_collision=file.self_collision,
-        undriven=dict(file.undriven),
-    )
-
-
-def _chain(path: Path, role: str, names: list[str], body: Body) -> tuple[str, ...]:
-    """The joints of a role, checked to lead outward."""
-    _index(role, list(ROLES), "role", path)
-    valid = [joint.name for joint in body.joints]
-    if not names:
-        raise InputError(f"role {role}: expected at least one joint", where=path)
-    indices = [_index(name, valid, f"joint (in role {role})", path) for name in names]
-    for inner, outer in pairwise(indices):
-        link = body.joints[outer].parent
-        while link > 0 and link != body.joints[inner].child:
-            link = body.links[link].parent
-        if link != body.joints[inner].child:
-            raise InputError(
-                f"role {role}: {valid[outer]} does not hang on {valid[inner]}",
-                where=path,
-                hint="list joints from the root outward",
-            )
-    return tuple(names)
-
-
-def _end_effector(
-    path: Path, name: str, entry: FrameEntry, body: Body, roles: dict[str, tuple[str, ...]], scale: float
-) -> Frame:
-    """A frame on a link, or on a link merged into another."""
-    if entry.link not in body.frames:
-        raise InputError(
-            f"end effector {name}: no link {entry.link}", where=path, hint=nearest(entry.link, body.frames)
-        )
-    if entry.role is not None:
-        _index(entry.role, list(roles), f"role (of end effector {name})", path)
-    base = body.frames[entry.link]
-    position = base.position + rotation.rotate(base.rotation, scale * np.array(entry.position))
-    return Frame(name, base.link, position, base.rotation, entry.role)
-
-
-def _limited(
-    path: Path,
-    joint: Joint,
-    body: Body,
-    roles: dict[str, tuple[str, ...]],
-    ends: dict[str, Frame],
-    entry: LimitEntry | None,
-) -> Joint:
-    """A ball joint with its twist axis and limits."""
-    if joint.type == "hinge":
-        if entry is not None:
-            raise InputError(f"limits: {joint.name} is a hinge; its limits stand in the URDF", where=path)
-        return joint
-    entry = entry or LimitEntry()
-    lower, upper = entry.twist
-    if not -math.pi <= lower < upper <= math.pi:
-        raise InputError(
-            f"limits: {joint.name}: expected −π ≤ lower < upper ≤ π, found {lower:g} and {upper:g}", where=path
-        )
-    axis = _bone(joint, body, roles, ends) if entry.axis is None else np.array(entry.axis)
-    if not np.linalg.norm(axis) > 1e-9:
-        raise InputError(f"limits: {joint.name}: the bone has no direction", where=path, hint="give it an axis")
-    axis = rotation.unit(axis)
-    return replace(joint, axis=axis, twist_axis=axis, lower=lower, upper=upper, swing_limit=entry.swing)
-
-
-def _bone(joint: Joint, body: Body, roles: dict[str, tuple[str, ...]], ends: dict[str, Frame]) -> Array:
-    """Direction of the bone a joint moves, in its link's frame.
-
-    It leads to the next joint of its chain, else to the chain's end effector, else to the mean of the joints and end
-    effectors the link carries, else to its centre of mass.
-    """
-    inside = [chain for chain in roles.values() if joint.name in chain]
-    for chain in inside:
-        after = chain[chain.index(joint.name) + 1 :][:1]
-        for following in body.joints:
-            if following.name in after and following.parent == joint.child:
-                return following.origin
-    for frame in ends.values():
-        if frame.link == joint.child and frame.role is not None and roles[frame.role][-1] == joint.name:
-            return frame.position
-    carried = [following.origin for following in body.joints if following.parent == joint.child]
-    carried += [frame.position for frame in ends.values() if frame.link == joint.child]
-    return np.mean(carried, axis=0) if carried else body.links[joint.child].com

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -441,10 +441,19 @@ def check_model(model: type[Model], data: Any, where: Path | str) -> Model:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
-            hint = nearest(str(first["loc"][-1]), model.model_fields) if len(first["loc"]) == 1 else None
+            valid = _keys(model, first["loc"][:-1])
+            hint = nearest(str(first["loc"][-1]), valid) if valid else None
             raise InputError(f"unknown key {key}", where=where, hint=hint) from error
         if first["type"] == "missing":
             raise InputError(f"missing key {key}", where=where) from error
         found = repr(first.get("input"))
         found = found if len(found) < 60 else found[:57] + "…"
         raise InputError(f"{key}: {first['msg'].lower()}, found {found}", where=where) from error
+
+
+def _keys(model: Any, loc: tuple[int | str, ...]) -> list[str]:
+    """The valid keys of the part of a file model that ``loc`` leads to: down fields, table entries and list items."""
+    for part in loc:
+        fields = getattr(model, "model_fields", None)
+        model = fields[part].annotation if fields else (get_args(model) or (None,))[-1]
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,228 @@
+"""Reading a character's folder: body.urdf, and character.toml that says what the body's parts are."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from characters import urdf
+from characters.body import Body, Frame, Joint
+from motion import rotation
+from motion.clip import FileModel, check_model
+from motion.errors import InputError, nearest
+from motion.rotation import Array
+
+URDF, TOML = "body.urdf", "character.toml"
+
+SIDED = ("clavicle", "arm", "leg", "wing", "foreleg")
+ROLES = ("spine", "neck", "head", "tail", *(f"{side}_{limb}" for limb in SIDED for side in ("left", "right")))
+"""the vocabulary of roles (docs/architecture.md)"""
+
+Policy = Literal["hold", "follow", "keyframes"]
+Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=False, gt=0, allow_inf_nan=False)]
+Vector = Annotated[list[Number], Field(min_length=3, max_length=3)]
+
+
+class FrameEntry(FileModel):
+    link: str
+    position: Vector = [0.0, 0.0, 0.0]
+    role: str | None = None
+
+
+class LimitEntry(FileModel):
+    swing: Annotated[float, Field(strict=False, gt=0, le=math.pi)] = math.pi
+    twist: Annotated[list[Number], Field(min_length=2, max_length=2)] = [-math.pi, math.pi]
+    axis: Vector | None = None
+
+
+class CharacterFile(FileModel):
+    """Schema of ``character.toml``."""
+
+    description: str
+    up: Annotated[Literal["x", "y", "z"], Field(description="up axis of the URDF")] = "z"
+    scale: Annotated[Positive, Field(description="factor on the URDF's lengths; masses are kept")] = 1.0
+    feet: Annotated[list[str], Field(description="links the body stands on")]
+    ground: Annotated[list[str] | None, Field(description="links that may touch the ground; the feet if missing")] = (
+        None
+    )
+    self_collision: bool = False
+    roles: Annotated[dict[str, list[str]], Field(description="role → joints from the root outward")]
+    end_effectors: Annotated[
+        dict[str, FrameEntry], Field(description="name → place on a link, and the chain it ends")
+    ] = {}
+    limits: Annotated[dict[str, LimitEntry], Field(description="ball joint → swing and twist limits, radians")] = {}
+    torque_limits: Annotated[
+        dict[str, Positive], Field(description="joint → N·m; the URDF's effort where missing")
+    ] = {}
+    pose_weights: Annotated[dict[str, Number], Field(description="root or joint → weight in the pose reward")] = {}
+    undriven: Annotated[dict[str, Policy], Field(description="role → what a chain does that no source drives")] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """A folder's two files, checked against each other."""
+
+    file: CharacterFile
+    body: Body
+    """its ball joints with their limits"""
+    roles: dict[str, tuple[str, ...]]
+    end_effectors: dict[str, Frame]
+    torque_limits: dict[str, float]
+    sha256: str
+
+
+def read(folder: Path) -> Definition:
+    """Read and check a character's folder.
+
+    Raises:
+        InputError: with file and line: not TOML or URDF, an unknown key, a name the URDF does not have.
+    """
+    return _Reader(folder).read()
+
+
+class _Reader:
+    """The files of one folder, and where in them a name stands."""
+
+    def __init__(self, folder: Path):
+        self.urdf, self.path = folder / URDF, folder / TOML
+        try:
+            self.content = self.path.read_bytes()
+            self.text = self.content.decode("utf-8")
+            self.file = check_model(CharacterFile, tomllib.loads(self.text), self.path)
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror or error}", where=self.path) from error
+        except UnicodeDecodeError as error:
+            raise InputError("expected UTF-8 text, found bytes that are not", where=self.path) from error
+        except tomllib.TOMLDecodeError as error:
+            message, _, at = str(error).partition(" (at line ")
+            line = at.partition(",")[0]
+            where = f"{self.path}:{line}" if line.isdigit() else self.path
+            raise InputError(f"not valid TOML: {message}", where=where) from error
+        self.body = urdf.read(self.urdf, up=self.file.up, scale=self.file.scale)
+        self.joints = [joint.name for joint in self.body.joints]
+        self.links = [link.name for link in self.body.links]
+
+    def read(self) -> Definition:
+        file, body = self.file, self.body
+        roles = {role: self.chain(role, names) for role, names in file.roles.items()}
+        for name in (*file.feet, *(file.ground or [])):
+            self.check(name, self.links, "link")
+            if not any(shape.link == self.links.index(name) for shape in body.shapes):
+                raise InputError(f"link {name} has no collision shape to stand on", where=self.where(name))
+        for name in (*file.limits, *file.torque_limits):
+            self.check(name, self.joints, "joint")
+        for name in file.pose_weights:
+            self.check(name, ["root", *self.joints], "joint")
+        for name in file.undriven:
+            self.check(name, roles, "role")
+        ends = {name: self.end_effector(name, entry, roles) for name, entry in file.end_effectors.items()}
+        joints = tuple(self.limited(joint, roles, ends) for joint in body.joints)
+        efforts = {joint.name: joint.effort for joint in joints if 0 < joint.effort < math.inf}
+        torques = {**efforts, **file.torque_limits}
+        return Definition(
+            file=file,
+            body=replace(body, joints=joints),
+            roles=roles,
+            end_effectors=ends,
+            torque_limits={name: torques[name] for name in self.joints if name in torques},
+            sha256=hashlib.sha256(self.urdf.read_bytes() + self.content).hexdigest(),
+        )
+
+    def where(self, *names: str) -> str:
+        """The file, and the first line that has all the names."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if all(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line.partition("#")[0]) for name in names):
+                return f"{self.path}:{number}"
+        return str(self.path)
+
+    def check(self, name: str, valid: Iterable[str], what: str) -> None:
+        if name not in valid:
+            raise InputError(f"no {what} {name}", where=self.where(name), hint=nearest(name, valid))
+
+    def chain(self, role: str, names: list[str]) -> tuple[str, ...]:
+        """The joints of a role, checked to lead outward."""
+        self.check(role, ROLES, "role")
+        if not names:
+            raise InputError(f"role {role}: expected at least one joint, found none", where=self.where(role))
+        for name in names:
+            self.check(name, self.joints, "joint")
+        for inner, outer in pairwise(names):
+            link = self.body.joints[self.joints.index(outer)].parent
+            carrier = self.body.joints[self.joints.index(inner)].child
+            while link > 0 and link != carrier:
+                link = self.body.links[link].parent
+            if link != carrier:
+                raise InputError(
+                    f"role {role}: {outer} does not hang on {inner}",
+                    where=self.where(role, outer),
+                    hint="list joints from the root outward",
+                )
+        return tuple(names)
+
+    def end_effector(self, name: str, entry: FrameEntry, roles: dict[str, tuple[str, ...]]) -> Frame:
+        """A frame on a link, or on a link merged into another."""
+        if entry.link not in self.body.frames:
+            raise InputError(
+                f"no link {entry.link}", where=self.where(name, entry.link), hint=nearest(entry.link, self.body.frames)
+            )
+        if entry.role is not None:
+            self.check(entry.role, roles, "role")
+        base = self.body.frames[entry.link]
+        position = base.position + rotation.rotate(base.rotation, self.file.scale * np.array(entry.position))
+        return Frame(name, base.link, position, base.rotation, entry.role)
+
+    def limited(self, joint: Joint, roles: dict[str, tuple[str, ...]], ends: dict[str, Frame]) -> Joint:
+        """A ball joint with its twist axis and limits."""
+        entry = self.file.limits.get(joint.name)
+        if joint.type == "hinge":
+            if entry is not None:
+                raise InputError(
+                    f"{joint.name} is a hinge; its limits stand in the URDF", where=self.where(joint.name, "twist")
+                )
+            return joint
+        entry = entry or LimitEntry()
+        lower, upper = entry.twist
+        if not -math.pi <= lower < upper <= math.pi:
+            raise InputError(
+                f"twist of {joint.name}: expected −π ≤ lower < upper ≤ π, found {lower:g} and {upper:g}",
+                where=self.where(joint.name, "twist"),
+            )
+        axis = self.bone(joint, roles, ends) if entry.axis is None else np.array(entry.axis)
+        if not np.linalg.norm(axis) > 1e-9:
+            raise InputError(
+                f"the bone of {joint.name} has no direction",
+                where=self.where(joint.name),
+                hint=f"give limits.{joint.name} an axis",
+            )
+        axis = rotation.unit(axis)
+        return replace(joint, axis=axis, twist_axis=axis, lower=lower, upper=upper, swing_limit=entry.swing)
+
+    def bone(self, joint: Joint, roles: dict[str, tuple[str, ...]], ends: dict[str, Frame]) -> Array:
+        """Direction of the bone a joint moves, in its link's frame.
+
+        It leads to the next joint of its chain, else to the chain's end effector, else to the mean of the joints and end
+        effectors the link carries, else to its centre of mass.
+        """
+        inside = [chain for chain in roles.values() if joint.name in chain]
+        for chain in inside:
+            after = chain[chain.index(joint.name) + 1 :][:1]
+            for following in self.body.joints:
+                if following.name in after and following.parent == joint.child:
+                    return following.origin
+        for frame in ends.values():
+            if frame.link == joint.child and frame.role is not None and roles[frame.role][-1] == joint.name:
+                return frame.position
+        carried = [following.origin for following in self.body.joints if following.parent == joint.child]
+        carried += [frame.position for frame in ends.values() if frame.link == joint.child]
+        return np.mean(carried, axis=0) if carried else self.body.links[joint.child].com
