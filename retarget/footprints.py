@@ -7,6 +7,7 @@ edges. So a pinned foot neither slides nor drifts, and still rolls as the source
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from characters import kinematics, shapes
 from characters.character import Character
 from motion import rotation
+from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
 from retarget.assemble import Rows
 from retarget.targets import Targets
@@ -21,10 +23,20 @@ from retarget.targets import Targets
 if TYPE_CHECKING:
     from retarget.solve import SolveSettings
 
-SOLE = 0.01
-"""metres: points this far above the lowest one carry 1/e of its weight in a print"""
+PIN_SHARE = 0.007
+"""metres: a point this far above the foot's lowest one is pinned with 1/e of the weight"""
+REST_SHARE = 0.003
+"""metres: the same for being held down to the ground; less, or a foot that lands heel first would be slapped flat"""
 MISFIT = 0.02
 """metres: a stance whose points stray further than this from a flat print is pinned point by point"""
+STRAY = 0.03
+"""metres (body 1.7 m high): a print follows a source foot that creeps further than this to either side"""
+PIVOT = np.deg2rad(10.0)
+"""and one that turns further than this"""
+STEP_TIME = 0.2
+"""seconds a print takes to follow"""
+CREEP = 0.03
+"""metres per second: a print that moves faster does not count as standing"""
 
 
 def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -44,27 +56,36 @@ class Footprints:
     """foot link → (T,) metres"""
     anchors: dict[int, Array]
     """foot link → (T, K, 2) where each of its K support points belongs while it stands"""
+    flags: dict[str, np.ndarray]
+    """foot link's name → (T,) bool: stands still; where a print follows a creeping source foot it does not"""
 
     @classmethod
     def of(cls, character: Character, targets: Targets) -> Footprints:
-        """Fit a print to every stance of the first guess."""
+        """Fit prints to every stance of the first guess."""
         support = shapes.support_points(character)
         pose = kinematics.forward(character, targets.qpos)
         rest = kinematics.forward(character, character.rest[None])
-        stance, clearance, anchors = {}, {}, {}
-        for name, flags in targets.stance.items():
+        scale = character.height / REFERENCE_HEIGHT
+        stance, clearance, anchors, flags = {}, {}, {}, {}
+        for name, stands in targets.stance.items():
             link = character.link(name)
             points = support.points[support.link == link]
             radius = support.radius[support.link == link]
             world = place(pose, link, points)
             flat = place(rest, link, points)[0, :, :2]
             out = world[..., :2].copy()
+            still = np.array(stands, dtype=bool)
             height = world[..., 2] - radius
-            weight = np.exp(-(height - height.min(axis=1, keepdims=True)) / SOLE)
-            for start, stop in intervals(flags):
-                out[start:stop] = _print(world[start:stop, :, :2], weight[start:stop], flat)
-            stance[link], clearance[link], anchors[link] = np.asarray(flags, dtype=bool), targets.clearance[name], out
-        return cls(support, stance, clearance, anchors)
+            weight = np.exp(-(height - height.min(axis=1, keepdims=True)) / PIN_SHARE)
+            heading = np.unwrap(rotation.yaw(pose.rotations[:, link]))
+            for start, stop in intervals(still):
+                rows = slice(start, stop)
+                out[rows], still[rows] = _prints(
+                    world[rows, :, :2], weight[rows], flat, heading[rows], targets.fps, scale
+                )
+            stance[link], clearance[link] = np.asarray(stands, dtype=bool), targets.clearance[name]
+            anchors[link], flags[name] = out, still
+        return cls(support, stance, clearance, anchors, flags)
 
     def slice(self, start: int, stop: int) -> Footprints:
         """Frames ``start:stop``."""
@@ -73,6 +94,7 @@ class Footprints:
             {k: v[start:stop] for k, v in self.stance.items()},
             {k: v[start:stop] for k, v in self.clearance.items()},
             {k: v[start:stop] for k, v in self.anchors.items()},
+            {k: v[start:stop] for k, v in self.flags.items()},
         )
 
     def add(self, rows: Rows, pose: kinematics.Pose, settings: SolveSettings) -> None:
@@ -84,7 +106,8 @@ class Footprints:
             points = place(pose, link, support.points[which])
             height = points[..., 2] - support.radius[which]
             lowest = height.min(axis=1, keepdims=True)
-            share = np.exp(-(height - lowest) / SOLE)
+            pinned = np.exp(-(((height - lowest) / PIN_SHARE) ** 2))
+            resting = np.exp(-(((height - lowest) / REST_SHARE) ** 2))
             stands = self.stance.get(link)
             for k in range(len(which)):
                 below = height[:, k] < 0
@@ -93,11 +116,11 @@ class Footprints:
                 error = np.zeros((3, len(root)))
                 error[2] = -height[:, k]
                 if stands is not None:
-                    level = np.where(stands, settings.pin * share[:, k], 0.0)
+                    level = np.where(stands, settings.pin * pinned[:, k], 0.0)
                     error[:2] = (self.anchors[link][:, k] - points[:, k, :2]).T
-                    vertical = np.where(stands & ~below, settings.ground * share[:, k], vertical)
+                    vertical = np.where(stands & ~below, settings.ground * resting[:, k], vertical)
                     swings = ~stands & ~below
-                    vertical = np.where(swings, settings.clearance * share[:, k] ** 2, vertical)
+                    vertical = np.where(swings, settings.clearance * pinned[:, k], vertical)
                     error[2] = np.where(swings, self.clearance[link] - lowest[:, 0], error[2])
                 if level.any() or vertical.any():
                     rows.point(link, (points[:, k] - root).T, level, vertical, error)
@@ -106,6 +129,52 @@ class Footprints:
 def place(pose: kinematics.Pose, link: int, points: Array) -> Array:
     """World positions ``(T, K, 3)`` of points ``(K, 3)`` fixed to a link."""
     return pose.positions[:, None, link] + rotation.rotate(pose.rotations[:, None, link], points)
+
+
+def _prints(
+    points: Array, weight: Array, flat: Array, heading: Array, fps: float, scale: float
+) -> tuple[Array, np.ndarray]:
+    """Anchors ``(T, K, 2)`` for one stance and where they stand still ``(T,)``.
+
+    One print, unless the source's foot creeps or pivots away under its flag: then several, joined smoothly.
+
+    Args:
+        points: (T, K, 2) where the sole's points are in the first guess.
+        weight: (T, K) 1 for the lowest point, falling with height.
+        flat: (K, 2) the points of the foot standing flat.
+        heading: (T,) the foot's yaw.
+        scale: body height over 1.7 m.
+    """
+    turned = _turn(heading, flat)
+    place_of = np.einsum("tk,tki->ti", weight, points - turned) / weight.sum(axis=1)[:, None]
+    track = np.column_stack([place_of / (STRAY * scale), heading / PIVOT])
+    edges = [0]
+    while edges[-1] < len(track):
+        ahead = track[edges[-1] :]
+        span = np.maximum.accumulate(ahead, axis=0) - np.minimum.accumulate(ahead, axis=0)
+        far = (span > 2.0).any(axis=1)
+        edges.append(edges[-1] + int(np.argmax(far)) if far.any() else len(track))
+    prints = [_print(points[a:b], weight[a:b], flat) for a, b in pairwise(edges)]
+    out = np.repeat(np.stack(prints), np.diff(edges), axis=0)
+    times = np.arange(len(track))
+    for k, edge in enumerate(edges[1:-1]):
+        half = 0.5 * min(STEP_TIME * fps, edge - edges[k], edges[k + 2] - edge)
+        share = np.clip((times - edge + half) / max(2 * half, 1e-9), 0.0, 1.0)
+        share = share * share * (3 - 2 * share)
+        near = np.abs(times - edge) <= half
+        out[near] = prints[k] + share[near, None, None] * (prints[k + 1] - prints[k])
+    moving = np.zeros(len(out), dtype=bool)
+    if len(out) > 1:
+        fast = np.linalg.norm(np.diff(out, axis=0), axis=-1).max(axis=1) * fps > CREEP
+        moving[1:] |= fast
+        moving[:-1] |= fast
+    return out, ~moving
+
+
+def _turn(theta: Array, points: Array) -> Array:
+    """Points ``(K, 2)`` turned by each angle ``(T,)``: ``(T, K, 2)``."""
+    c, s = np.cos(theta)[:, None], np.sin(theta)[:, None]
+    return np.stack([c * points[:, 0] - s * points[:, 1], s * points[:, 0] + c * points[:, 1]], axis=-1)
 
 
 def _print(points: Array, weight: Array, flat: Array) -> Array:
@@ -125,10 +194,8 @@ def _print(points: Array, weight: Array, flat: Array) -> Array:
     dot = np.einsum("tk,ki,tki->", weight, a, b)
     cross = np.einsum("tk,tk->", weight, a[:, 0] * b[..., 1] - a[:, 1] * b[..., 0])
     theta = np.arctan2(cross, dot)
-    turn = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
-    anchors = centre + a @ turn.T
+    anchors = centre + _turn(np.array([theta]), a)[0]
     misfit = np.sqrt(np.einsum("tk,tki->", weight, (points - anchors) ** 2) / total)
     if misfit > MISFIT:
-        means = np.einsum("tk,tki->ki", weight, points) / weight.sum(axis=0)[:, None]
-        return means
+        return np.einsum("tk,tki->ki", weight, points) / weight.sum(axis=0)[:, None]
     return anchors

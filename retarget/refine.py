@@ -16,7 +16,7 @@ CONTEXT = 0.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
 
 
-def refine(clip: Clip, character: Character, settings: SolveSettings = SolveSettings()) -> Clip:
+def refine(clip: Clip, character: Character, settings: SolveSettings | None = None) -> Clip:
     """The same clip with feet pinned, nothing under the ground and limits kept, across the wrap for a loop.
 
     Args:
@@ -33,13 +33,14 @@ def refine(clip: Clip, character: Character, settings: SolveSettings = SolveSett
         qpos = clip.cycle_offset.apply(qpos, index // count)
     qpos = layout.continuous(qpos)
     flags = {link: np.asarray(f, dtype=bool)[index % count] for link, f in clip.contacts.items()}
-    solved = solve(character, targets_of(character, qpos, clip.fps, flags), settings)[pad : pad + count]
-    solved = layout.continuous(solved)
+    solution = solve(character, targets_of(character, qpos, clip.fps, flags), settings)
+    solved = layout.continuous(solution.qpos[pad : pad + count])
+    stands = {link: f[pad : pad + count] for link, f in solution.stands.items()}
     after = None
     if clip.loop:
         before = clip.cycle_offset.apply(solved[-1:], -1)
         after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
-    return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after))
+    return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after), contacts=stands)
 
 
 def targets_of(character: Character, qpos: np.ndarray, fps: float, stance: dict[str, np.ndarray]) -> Targets:

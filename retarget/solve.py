@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from characters import kinematics, shapes
+from characters import kinematics
 from characters.character import Character
 from motion import rotation
 from motion.errors import SolveError
@@ -34,9 +34,9 @@ class SolveSettings:
     """a step that moves nothing more than this (rad, m) ends the solve"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
-    pin: float = 20000.0
+    pin: float = 200000.0
     """a standing foot's points at their footprint"""
-    ground: float = 20000.0
+    ground: float = 100000.0
     """points under the ground, and the height of a standing foot"""
     clearance: float = 300.0
     """height of a swinging foot's lowest point"""
@@ -44,7 +44,7 @@ class SolveSettings:
     """joint limits"""
     damping: float = 1e-3
     """keeps undriven coordinates where they are"""
-    smooth_time: float = 0.04
+    smooth_time: float = 0.02
     """seconds: corrections shorter than this are resisted"""
     smooth_root: float = 10.0
     """how much more a metre of root correction weighs than a radian"""
@@ -54,23 +54,31 @@ class SolveSettings:
     """frames two windows share"""
 
 
-def solve(character: Character, targets: Targets, settings: SolveSettings = SolveSettings()) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """What the body does."""
+
+    qpos: Array
+    """(T, nq) within joint limits"""
+    stands: dict[str, np.ndarray]
+    """foot link → (T,) bool: stands still on the ground"""
+
+
+def solve(character: Character, targets: Targets, settings: SolveSettings | None = None) -> Solution:
     """The body's motion.
 
     Args:
         character: the body.
         targets: what it should do; their qpos is the first guess.
 
-    Returns:
-        qpos (T, nq), within joint limits.
-
     Raises:
         SolveError: the equations became singular or not finite.
     """
+    settings = settings or SolveSettings()
     footprints = Footprints.of(character, targets)
     frames = len(targets.qpos)
     if frames <= settings.window:
-        return _solve_window(character, targets, footprints, settings)
+        return Solution(_solve_window(character, targets, footprints, settings), footprints.flags)
     layout = character.layout
     out = np.empty_like(targets.qpos)
     step = settings.window - settings.overlap
@@ -85,7 +93,7 @@ def solve(character: Character, targets: Targets, settings: SolveSettings = Solv
         out[start:stop] = part
         if stop == frames:
             break
-    return out
+    return Solution(out, footprints.flags)
 
 
 def slice_targets(targets: Targets, start: int, stop: int) -> Targets:

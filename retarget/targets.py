@@ -11,6 +11,7 @@ from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from characters import kinematics
 from characters.character import Character
@@ -24,6 +25,10 @@ LIMBS = ("leg", "arm", "foreleg", "wing")
 """Roles ending so are limbs: two segments by direction, what follows them by orientation."""
 UPRIGHT = np.cos(np.deg2rad(40.0))
 """A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
+CARRIED = 0.05
+"""Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
+AXIS_TIME = 0.04
+"""seconds over which the flexion axis is smoothed"""
 STRAIGHT = 0.15
 """Sine of the bend below which a knee or elbow says nothing about its axis."""
 
@@ -189,6 +194,43 @@ def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array) ->
     if total @ prior < -0.2 * np.linalg.norm(total):  # bends the unnatural way: noise, or a wrong left/right
         total = prior
     return rotation.unit(total)
+
+
+def steady_axis(carried: Array, directions: tuple[Array, Array], fps: float) -> Array:
+    """The flexion axis in the world over time: the limb's own plane where it bends, the carried axis where it is straight.
+
+    Mocap flips or shakes the turn about a straight limb, which no eye sees; a hinge would swing the whole limb by it.
+
+    Args:
+        carried: (T, 3) the axis as the upper segment's rotation carries it.
+        directions: (T, 3) each, world directions of upper and lower segment.
+
+    Returns:
+        (T, 3) the smoothest axis near both (‖ä‖² penalised), not normalised, not exactly perpendicular to the bone.
+    """
+    frames = len(carried)
+    plane = np.cross(*directions)
+    sine = np.linalg.norm(plane, axis=-1)
+    plane = plane / np.maximum(sine, 1e-9)[:, None]
+    jumps = np.concatenate([[1.0], np.where(np.einsum("ti,ti->t", carried[1:], carried[:-1]) < 0, -1.0, 1.0)])
+    carried = carried * np.cumprod(jumps)[:, None]
+    bent = np.clip(sine / np.sin(np.deg2rad(40.0)), 0.0, 1.0) ** 2
+    if (bent * np.einsum("ti,ti->t", plane, carried)).sum() < 0:
+        carried = -carried
+    if frames < 5:
+        return carried + bent[:, None] * plane
+    weight = bent * (np.einsum("ti,ti->t", plane, carried) > -0.5) + CARRIED
+    goal = ((weight - CARRIED)[:, None] * plane + CARRIED * carried) / weight[:, None]
+    stiff = (AXIS_TIME * fps) ** 4 * CARRIED
+    bands = np.zeros((3, frames))
+    bands[0] = weight
+    bands[0, :-2] += stiff
+    bands[0, 1:-1] += 4 * stiff
+    bands[0, 2:] += stiff
+    bands[1, :-2] -= 2 * stiff
+    bands[1, 1:-1] -= 2 * stiff
+    bands[2, :-2] += stiff
+    return solveh_banded(bands, weight[:, None] * goal, lower=True)
 
 
 def limb_frame(direction: Array, axis: Array) -> Array:
@@ -368,7 +410,7 @@ def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, 
     prior = flexion_in_reference(rest_direction, forward)
     local = rotation.rotate(rotation.conjugate(reference.rotations[ours[0]]), prior)
     axis = flexion_axis(source.rotations[:, ours[0]], (upper, lower), local)
-    axis_world = rotation.rotate(source.rotations[:, ours[0]], axis)
+    axis_world = steady_axis(rotation.rotate(source.rotations[:, ours[0]], axis), (upper, lower), source.motion.fps)
 
     links = [body.link(j) for j in chain]
     flexion = body.flexion(role)
