@@ -127,7 +127,7 @@ class Rows:
         v[5] += fz
 
     def normal_equations(self, tree: Tree, columns: Array) -> tuple[Array, Array]:
-        """JᵀWJ ``(nv, nv, T)`` (lower triangle by column: entry [i, j] with i the deeper or equal column) and JᵀWe ``(nv, T)``."""
+        """JᵀWJ ``(nv, nv, T)``, its lower triangle only, and JᵀWe ``(nv, T)``."""
         matrix, vector = self.matrix, self.vector
         for link in range(len(matrix) - 1, 0, -1):
             matrix[tree.parents[link]] += matrix[link]

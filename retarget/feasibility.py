@@ -54,7 +54,9 @@ def feasibility(sampled: Sampled) -> list[Measure]:
     worst = int(residual.argmax())
     time, frame = sampled.place(frames[worst])
     p95 = float(np.percentile(residual, 95))
-    left = Measure("root_residual", p95, "body weights", p95, float(residual[worst]), None, "root", time, frame, len(frames), share)
+    left = Measure(
+        "root_residual", p95, "body weights", p95, float(residual[worst]), None, "root", time, frame, len(frames), share
+    )
     limited = np.isfinite(ratio).any(axis=0)
     if not limited.any():
         return [unmeasured("torque_ratio", "no joint has a torque limit"), left]
@@ -63,7 +65,10 @@ def feasibility(sampled: Sampled) -> list[Measure]:
     time, frame = sampled.place(frames[at])
     p95 = float(np.percentile(ratio.max(axis=1), 95))
     where = sampled.character.joints[joint].name
-    return [Measure("torque_ratio", p95, "", p95, float(ratio.max()), None, where, time, frame, len(frames), share), left]
+    return [
+        Measure("torque_ratio", p95, "", p95, float(ratio.max()), None, where, time, frame, len(frames), share),
+        left,
+    ]
 
 
 def _fit(sampled: Sampled, frames: np.ndarray) -> tuple[Array, Array]:
@@ -87,7 +92,9 @@ def _fit(sampled: Sampled, frames: np.ndarray) -> tuple[Array, Array]:
             columns = edges[i][near[i]].reshape(-1, edges.shape[-1])  # (points · edges, nv)
             force, _ = nnls((columns * units).T * weight, wrench[start + i] * units)
             left[start + i] -= (weight * force) @ columns
-    torque = np.sqrt(np.add.reduceat(left[:, 6:] ** 2, starts - 6, axis=1)) if len(starts) else np.zeros((len(frames), 0))
+    torque = (
+        np.sqrt(np.add.reduceat(left[:, 6:] ** 2, starts - 6, axis=1)) if len(starts) else np.zeros((len(frames), 0))
+    )
     return torque / limits, np.linalg.norm(left[:, :6] * units[:6], axis=1)
 
 
@@ -177,7 +184,9 @@ def _depth(pose: Pose, balls: Shape, inside: Shape) -> Array:
     points, radius = _fill(balls)
     points = balls.position + rotation.rotate(balls.rotation, points)
     world = pose.positions[:, None, balls.link] + rotation.rotate(pose.rotations[:, None, balls.link], points)
-    local = rotation.rotate(rotation.conjugate(pose.rotations[:, None, inside.link]), world - pose.positions[:, None, inside.link])
+    local = rotation.rotate(
+        rotation.conjugate(pose.rotations[:, None, inside.link]), world - pose.positions[:, None, inside.link]
+    )
     local = rotation.rotate(rotation.conjugate(inside.rotation), local - inside.position)
     return (radius - _distance(inside, local)).max(axis=1)
 

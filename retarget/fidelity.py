@@ -69,7 +69,11 @@ class _Side:
     def leg(self) -> float:
         """Hip to knee to ankle, mean of all legs, metres; 0 without legs."""
         legs = [c for role, c in self.chains.items() if role.endswith("_leg") and c.shape[1] >= 3]
-        return float(np.mean([np.linalg.norm(np.diff(leg[:, :3], axis=1), axis=-1).sum(axis=1).mean() for leg in legs])) if legs else 0.0
+        return (
+            float(np.mean([np.linalg.norm(np.diff(leg[:, :3], axis=1), axis=-1).sum(axis=1).mean() for leg in legs]))
+            if legs
+            else 0.0
+        )
 
     def trunk(self, *, rest: bool) -> Array | None:
         """From between the hips to between the shoulders."""
@@ -124,7 +128,10 @@ def fidelity(
         interval = (float(stated[0]), float(stated[1])) if stated else None
     start, stop = interval or (0.0, source.duration)
     if not -1e-6 <= start < stop <= source.duration + 1.5 / source.fps:
-        raise InputError(f"expected an interval within {source.duration:.3f} s of the source, found {start:.3f} to {stop:.3f}", where=source.name)
+        raise InputError(
+            f"expected an interval within {source.duration:.3f} s of the source, found {start:.3f} to {stop:.3f}",
+            where=source.name,
+        )
     times = start + np.arange(sampled.count) * sampled.dt * (stop - start) / max(sampled.duration, 1e-9)
     body, other = _body(sampled), _source(source, roles, times, yaw)
     found = contacts.detect(source, roles)

@@ -60,7 +60,7 @@ TIMESTEP = 1 / 240
 
 
 def torque_limits(character: Character) -> dict[str, tuple[float, str]]:
-    """Torque limit in N·m and the rule that set it, per joint: character.toml's own, else body weight × height × the role's share."""
+    """Torque limit in N·m and the rule that set it, per joint: character.toml's, else weight × height × the role's share."""
     scale = character.mass * GRAVITY * character.height
     limits = {}
     for joint in character.joints:

@@ -88,7 +88,9 @@ class Measures:
         Raises:
             KeyError, TypeError: not the content `to_json` writes.
         """
-        return cls(data["kind"], data["scale"], {name: Measure(name, **entry) for name, entry in data["measures"].items()})
+        return cls(
+            data["kind"], data["scale"], {name: Measure(name, **entry) for name, entry in data["measures"].items()}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,12 @@ _ALWAYS = (
     Threshold("seam_velocity", 1.5, "the velocity does not jump at the loop's wrap"),
     # files keep nine decimals: an angle on its limit may come back 1e-7 degrees beyond it
     Threshold("limit_excess_deg", 0.001, "every joint stays within its limits"),
-    Threshold("joint_speed_max", 20.0, "no joint turns faster than 20 rad/s where the source does not", raised_by="source_joint_speed"),
+    Threshold(
+        "joint_speed_max",
+        20.0,
+        "no joint turns faster than 20 rad/s where the source does not",
+        raised_by="source_joint_speed",
+    ),
     Threshold("side", 0.95, "left stays left", at_least=True),
     Threshold("heading_error_deg", 5.0, "the body travels in the source's direction"),
 )
@@ -129,7 +136,9 @@ THRESHOLDS: dict[Kind, tuple[Threshold, ...]] = {
         Threshold("penetration_cm", 1.0, "nothing sinks into the ground", length=True),
         Threshold("penetration_cm", 0.3, "nothing stays in the ground", field="p95", length=True),
         Threshold("float_cm", 1.0, "feet that stand touch the ground", field="p95", length=True),
-        Threshold("contact_agreement", 0.95, "feet touch the ground when the source's do, and only then", at_least=True),
+        Threshold(
+            "contact_agreement", 0.95, "feet touch the ground when the source's do, and only then", at_least=True
+        ),
         *_ALWAYS,
         Threshold("airborne_error", 5.0, "flights are kept"),
         Threshold("skate", 0.5, "feet skate no more than the source's", length=True, per_reference=1.1),
@@ -164,7 +173,9 @@ class Check:
             return f"{self.measure}: {self.status}"
         name = self.measure if self.field == "value" else f"{self.measure} {self.field}"
         limit = "" if self.limit is None else f" (limit {'≥' if self.at_least else '≤'} {self.limit:.3g})"
-        place = "".join((f" at {self.time:.2f} s" if self.time is not None else "", f", {self.where}" if self.where else ""))
+        place = "".join(
+            (f" at {self.time:.2f} s" if self.time is not None else "", f", {self.where}" if self.where else "")
+        )
         return f"{name} {self.found:.3g} {self.unit}".rstrip() + limit + place + f": {self.status}"
 
 
@@ -209,7 +220,18 @@ def verdict(measures: Measures, thresholds: tuple[Threshold, ...] | None = None)
         if measure.name not in limited:
             status: Status = "no limit" if measure.value is not None else "not measured"
             checks.append(
-                Check(measure.name, "value", measure.value, None, False, measure.unit, status, "", measure.where, measure.time)
+                Check(
+                    measure.name,
+                    "value",
+                    measure.value,
+                    None,
+                    False,
+                    measure.unit,
+                    status,
+                    "",
+                    measure.where,
+                    measure.time,
+                )
             )
     return Verdict(measures.kind, tuple(checks))
 
@@ -228,5 +250,14 @@ def _check(row: Threshold, measures: Measures) -> Check:
     else:
         status = "pass" if (found >= limit if row.at_least else found <= limit) else "fail"
     return Check(
-        row.measure, row.field, found, limit, row.at_least, measure.unit, status, row.meaning, measure.where, measure.time
+        row.measure,
+        row.field,
+        found,
+        limit,
+        row.at_least,
+        measure.unit,
+        status,
+        row.meaning,
+        measure.where,
+        measure.time,
     )

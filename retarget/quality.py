@@ -18,7 +18,18 @@ from retarget.fidelity import fidelity
 from retarget.measures import THRESHOLDS, Kind, Measure, Measures, Threshold, Verdict, unmeasured, verdict
 from retarget.sampled import AIRBORNE_HEIGHT, Sampled
 
-__all__ = ["THRESHOLDS", "Measure", "Measures", "Sampled", "Threshold", "Verdict", "fidelity", "intrinsic", "kind", "verdict"]
+__all__ = [
+    "THRESHOLDS",
+    "Measure",
+    "Measures",
+    "Sampled",
+    "Threshold",
+    "Verdict",
+    "fidelity",
+    "intrinsic",
+    "kind",
+    "verdict",
+]
 
 FEWEST = 12
 """Stance steps (0.1 s) below which slide and float are not measured."""
@@ -107,15 +118,38 @@ def _stances(sampled: Sampled) -> list[Measure]:
     slide, height = 100 * np.concatenate(slides), 100 * np.concatenate(heights)
     few = f"fewer than {FEWEST} flagged steps"
     if len(slide) < FEWEST:
-        return [unmeasured(n, few, unit=u, samples=len(slide)) for n, u in (("slide_cm_s", "cm/s"), ("drift_cm", "cm"), ("float_cm", "cm"))]
+        return [
+            unmeasured(n, few, unit=u, samples=len(slide))
+            for n, u in (("slide_cm_s", "cm/s"), ("drift_cm", "cm"), ("float_cm", "cm"))
+        ]
     worst, at = int(slide.argmax()), np.concatenate(steps)
     time, frame = sampled.place(at[worst])
     where = links[np.concatenate(slide_links)[worst]]
-    slid = Measure("slide_cm_s", float(slide.mean()), "cm/s", _p95(slide), float(slide[worst]), None, where, time, frame, len(slide))
+    slid = Measure(
+        "slide_cm_s",
+        float(slide.mean()),
+        "cm/s",
+        _p95(slide),
+        float(slide[worst]),
+        None,
+        where,
+        time,
+        frame,
+        len(slide),
+    )
     worst = int(np.argmax(drifts))
     time, frame = sampled.place(owners[worst][1])
     drift = Measure(
-        "drift_cm", 100 * float(np.mean(drifts)), "cm", None, 100 * drifts[worst], None, owners[worst][0], time, frame, len(drifts)
+        "drift_cm",
+        100 * float(np.mean(drifts)),
+        "cm",
+        None,
+        100 * drifts[worst],
+        None,
+        owners[worst][0],
+        time,
+        frame,
+        len(drifts),
     )
     worst = int(height.argmax())
     time, frame = sampled.place(np.concatenate(frames)[worst])
@@ -138,7 +172,10 @@ def _drifts(sampled: Sampled, stance: np.ndarray, move: Array) -> list[tuple[int
         move = move[order]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], stance[order].astype(int), [0]])))
     total = np.concatenate([np.zeros((1, 2)), np.cumsum(move, axis=0)])
-    return [(int(order[a]), float(np.linalg.norm(total[b] - total[a]))) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [
+        (int(order[a]), float(np.linalg.norm(total[b] - total[a])))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
 
 
 def _penetration(sampled: Sampled) -> Measure:
@@ -158,7 +195,16 @@ def _agreement(sampled: Sampled) -> Measure:
     worst = int(agree.mean(axis=1).argmin())
     time, frame = sampled.place(_longest(~agree[worst]))
     return Measure(
-        "contact_agreement", float(agree.mean()), "", None, float(agree[worst].mean()), None, names[worst], time, frame, agree.size
+        "contact_agreement",
+        float(agree.mean()),
+        "",
+        None,
+        float(agree[worst].mean()),
+        None,
+        names[worst],
+        time,
+        frame,
+        agree.size,
     )
 
 
@@ -196,8 +242,12 @@ def _pop(sampled: Sampled) -> Measure:
     wide = 2 if two.max() > one.max() else 1
     ratio = two if wide == 2 else one
     at = int(ratio.argmax()) + 1
-    where = _culprit(sampled, np.abs(steps[at : at + wide]).max(axis=0), 0.5 * (np.abs(steps[at - 1]) + np.abs(steps[at + wide])))
-    return Measure("pop", float(ratio.max()), "", None, None, None, where, (at + 1) / sampled.own_fps, at + 1, len(steps))
+    where = _culprit(
+        sampled, np.abs(steps[at : at + wide]).max(axis=0), 0.5 * (np.abs(steps[at - 1]) + np.abs(steps[at + wide]))
+    )
+    return Measure(
+        "pop", float(ratio.max()), "", None, None, None, where, (at + 1) / sampled.own_fps, at + 1, len(steps)
+    )
 
 
 def _seam(sampled: Sampled) -> list[Measure]:
@@ -247,7 +297,16 @@ def _speed(sampled: Sampled) -> Measure:
     step, joint = np.unravel_index(int(speed.argmax()), speed.shape)
     time, frame = sampled.place(step)
     return Measure(
-        "joint_speed_max", float(speed.max()), "rad/s", _p95(speed.max(axis=1)), None, None, layout.joints[joint].name, time, frame, speed.size
+        "joint_speed_max",
+        float(speed.max()),
+        "rad/s",
+        _p95(speed.max(axis=1)),
+        None,
+        None,
+        layout.joints[joint].name,
+        time,
+        frame,
+        speed.size,
     )
 
 

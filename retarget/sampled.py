@@ -76,7 +76,11 @@ class Sampled:
         if isinstance(clip, Sampled):
             return clip
         if clip.joints != character.specs:
-            raise InputError(f"its joints are not those of {character.name}", where=clip.name, hint="name the character it was made for")
+            raise InputError(
+                f"its joints are not those of {character.name}",
+                where=clip.name,
+                hint="name the character it was made for",
+            )
         loop = isinstance(clip, Clip) and clip.loop
         offset = clip.cycle_offset if isinstance(clip, Clip) and loop else NO_OFFSET
         contacts = {name: np.asarray(flags, dtype=bool) for name, flags in clip.contacts.items()}

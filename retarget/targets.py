@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import solveh_banded
@@ -289,9 +290,7 @@ class Body:
     def leg_length(self, role: str) -> float:
         """Hip to ankle along the bones at rest, metres."""
         joints = [self.link(j) for j in self.chains[role][:3]]
-        return float(
-            sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in zip(joints, joints[1:], strict=False))
-        )
+        return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in pairwise(joints)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +318,9 @@ def build(
     contacts: AbstractMapping[str, np.ndarray],
     resting_height: AbstractMapping[str, float],
     *,
-    ground: float = 0.0,
+    level: Array | float = 0.0,
     weights: AbstractMapping[str, float] | None = None,
-    settings: TargetSettings = TargetSettings(),
+    settings: TargetSettings | None = None,
 ) -> Targets:
     """Targets for ``character`` from a standardised motion.
 
@@ -330,14 +329,14 @@ def build(
         chains: role → source joints from the root outward.
         contacts: leg role → (T,) bool.
         resting_height: source joint → its height over the ground while standing, metres.
-        ground: level of the source's ground, metres.
+        level: (T,) or a number, height of the source's ground, metres.
         weights: role → factor on its targets.
 
     Raises:
         InputError: the source lacks a root or two legs.
     """
     source, body = Source(motion, chains), Body(character)
-    weights = weights or {}
+    weights, settings = weights or {}, settings or TargetSettings()
     frames, count = len(motion), len(character.links)
     rotations = np.tile(body.rotations, (frames, 1, 1))
     across, about = np.full(count, settings.posture), np.full(count, settings.posture)
@@ -357,7 +356,7 @@ def build(
         _limb(source, body, role, put, settings, contacts.get(role))
 
     scale = _scale(source, body)
-    root, clearance, stance = _path(source, body, rotations[:, 0], scale, contacts, resting_height, ground)
+    root, clearance, stance = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
         fps=motion.fps,
@@ -427,10 +426,8 @@ def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, 
 
     for k in range(2, min(len(chain), len(ours))):
         rest = body.rotations[links[k]]
-        if k == 2 and role.endswith("leg"):
-            target = _flat_foot(source, role, contact, axis_world)
-        else:
-            target = _upright(source, ours[k])
+        is_foot = k == 2 and role.endswith("leg")
+        target = _flat_foot(source, role, contact, axis_world) if is_foot else _upright(source, ours[k])
         put(links[k], rotation.multiply(target, rest), role, settings.foot, settings.foot)
 
 
@@ -468,7 +465,7 @@ def _scale(source: Source, body: Body) -> float:
         chain = source.chains[role][:3]
         ours += sum(
             float(np.median(np.linalg.norm(source.positions[:, b] - source.positions[:, a], axis=-1)))
-            for a, b in zip(chain, chain[1:], strict=False)
+            for a, b in pairwise(chain)
         )
         theirs += body.leg_length(role) if role in body.chains else 0.0
     return theirs / ours if theirs > 0 else 1.0
@@ -481,7 +478,7 @@ def _path(
     scale: float,
     contacts: AbstractMapping[str, np.ndarray],
     resting_height: AbstractMapping[str, float],
-    ground: float,
+    level: Array | float,
 ) -> tuple[Array, dict[str, Array], dict[str, np.ndarray]]:
     """Root positions ``(T, 3)``, clearance and stance per foot link."""
     names = source.motion.skeleton.names
@@ -492,7 +489,7 @@ def _path(
     hip_rest = np.mean([body.positions[body.link(c[0])] for c in legs], axis=0)
     body_sole = float(np.mean([body.positions[body.link(c[min(2, len(c) - 1)])][2] for c in legs]))
     target = scale * (hips - np.array([hips[0, 0], hips[0, 1], 0.0]))
-    target[:, 2] = scale * (hips[:, 2] - ground - sole) + body_sole
+    target[:, 2] = scale * (hips[:, 2] - level - sole) + body_sole
     offset = rotation.rotate(rotation.conjugate(body.rotations[0]), hip_rest - body.positions[0])
     root = target - rotation.rotate(pelvis, offset)
 
@@ -503,7 +500,7 @@ def _path(
         link = body.character.links[body.link(body.chains[role][-1])].name
         points = source.foot_points(role)
         rest = np.array([resting_height.get(names[p], 0.0) for p in points])
-        height = (source.positions[:, points, 2] - ground - rest).min(axis=1)
+        height = (source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1)
         flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
         clearance[link] = np.where(flags, 0.0, np.maximum(scale * height, 0.0))
         stance[link] = flags
