@@ -22,8 +22,8 @@ CONTACT = np.array([0.94, 0.48, 0.08])
 BONE, JOINT = np.array([[0.42, 0.44, 0.48], [0.25, 0.27, 0.31]])
 """colours of the source's skeleton"""
 CYLINDER_SIDES = 24
-BONE_RADIUS, LINE_RADIUS = 0.012, 0.015
-"""of a height: the bones of a skeleton; the lines between a body's joints, seen where its shapes leave gaps"""
+LINE_RADIUS = 0.015
+"""of the body's height: the lines between its joints, seen where its shapes leave gaps"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,12 @@ class Figure:
         """The solids of one frame, moved by ``shift`` (3,) metres."""
         capsules = Capsules(self.start[frame] + shift, self.end[frame] + shift, self.radius, self.colours[frame])
         blocks = [
-            Block(s.vertices[frame] + shift, s.normals[frame], s.offsets[frame] + s.normals[frame] @ shift, s.colours[frame])
+            Block(
+                s.vertices[frame] + shift,
+                s.normals[frame],
+                s.offsets[frame] + s.normals[frame] @ shift,
+                s.colours[frame],
+            )
             for s in self.solids
         ]
         return capsules, blocks
@@ -143,23 +148,23 @@ def _corners(shape: Shape) -> Array:
     return shape.vertices
 
 
-def of_source(motion: Motion, seconds: Array, height: float | None) -> Figure:
+def of_source(motion: Motion, seconds: Array, top: float | None, radius: float) -> Figure:
     """A stick figure of a standardised motion at times ``(T,)`` seconds, its lowest point on the ground.
 
     Args:
-        height: metres, scaled so that its top is on average this high; None leaves its size.
+        top: metres, scaled so that the median of its highest point is this; None leaves its size.
+        radius: metres, of the bones.
     """
     positions = _joints_at(motion, seconds)
     low = positions[..., 2].min()
     tall = float(np.median(positions[..., 2].max(axis=1)) - low)
-    scale = 1.0 if height is None or tall < 1e-6 else height / tall
+    scale = 1.0 if top is None or tall < 1e-6 else (top - 2 * radius) / tall
     positions = scale * (positions - np.array([0.0, 0.0, low]))
-    radius = BONE_RADIUS * scale * tall
     positions[..., 2] += radius
     children = np.arange(1, len(motion.skeleton))
     parents = motion.skeleton.parents[children]
     length = np.linalg.norm(positions[:, children] - positions[:, parents], axis=2).mean(axis=0)
-    bones = length > 1e-6 * tall
+    bones = length > 1e-6
     children, parents, length = children[bones], parents[bones], length[bones]
     knobs = np.full(len(motion.skeleton), 1.6 * radius)
     knobs[children] = np.minimum(knobs[children], np.maximum(0.45 * length, radius))

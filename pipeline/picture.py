@@ -9,32 +9,29 @@ import io
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import gaussian_filter1d
 
 from characters.character import Character
-from motion import rotation
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
 from motion.files import atomic
 from motion.motion import Motion
 from motion.rotation import Array
-from pipeline import figure
-from pipeline.figure import CONTACT, Figure
-from pipeline.raycast import Block, Camera, Capsules, Ground, draw
+from pipeline.figure import CONTACT
+from pipeline.ground import Ground
+from pipeline.raycast import Block, Capsules, draw
+from pipeline.scene import CAMERAS, Scene
 
 SUFFIXES = (".gif", ".mp4", ".png")
 """film, film, strip of poses"""
-FILM_SIZE, STRIP_WIDTH = (640, 360), 1600
-GIF_RATE, FILM_RATE, POSES = 25.0, 30.0, 8
-"""pictures per second (a GIF counts in hundredths of a second), poses of a strip"""
+FILM_SIZE, STRIP_WIDTH, SIDES = (640, 360), 1600, (64, 2560)
+"""pixels: of a film, of a strip, the least and greatest side of either"""
+GIF_RATE, FILM_RATE, GIF_FASTEST, POSES = 25.0, 30.0, 50.0, 8
+"""pictures per second (browsers slow down a GIF with less than two hundredths of a second each), poses of a strip"""
 FIELD_OF_VIEW = math.radians(26)
-FOLLOW = 0.35
-"""seconds, width of the filter between the root's path and the camera's"""
 TILE = 0.5
 """metres, side of a ground square of a body 1.7 m tall; of a loop, the nearest side that repeats with the cycle"""
 INK, FAINT = (52, 58, 68), (120, 126, 136)
@@ -42,22 +39,6 @@ PALETTE_PICTURES, SWATCH_ROWS = 4, 60
 """what a GIF's palette is made from: pictures, and rows of pixels in shades of the contact colour"""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """Where a camera looks from."""
-
-    turn: float
-    """radians, from the direction of travel to where the camera looks"""
-    elevation: float
-    """radians, how far it looks down"""
-
-
-CAMERAS = {
-    "side": View(math.radians(90), math.radians(9)),
-    "front": View(math.radians(180), math.radians(9)),
-    "three-quarter": View(math.radians(132), math.radians(14)),
-    "top": View(math.radians(90), math.radians(90)),
-}
 Progress = Callable[[int, int], None]
 
 
@@ -96,25 +77,21 @@ def render(
     out = Path(out)
     suffix = out.suffix.lower()
     _check(motion, character, out, camera, size, fps, frames, span)
-    whole = span is None
     begin, end = (0.0, motion.duration) if span is None else span
-    seamless = whole and isinstance(motion, Clip) and motion.loop
-    if suffix == ".png":
-        count = POSES if frames is None else frames
-        seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
-    else:
-        rate = (GIF_RATE if suffix == ".gif" else FILM_RATE) if fps is None else fps
-        count = max(int(round((end - begin) * rate)) + (not seamless), 1) if frames is None else frames
-        seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
-    scene = _Scene.of(motion, character, seconds, source if source is None else (source, same_height), CAMERAS[camera])
+    seamless = span is None and isinstance(motion, Clip) and motion.loop
+    count = frames
+    if count is None:
+        rate = fps or (GIF_RATE if suffix == ".gif" else FILM_RATE)
+        count = POSES if suffix == ".png" else max(round((end - begin) * rate), 1) + (not seamless)
+    seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
+    scene = Scene.of(motion, character, seconds, source if source is None else (source, same_height), CAMERAS[camera])
     if suffix == ".png":
         content = _png(_strip(scene, size, progress))
     else:
-        rate = len(seconds) / (end - begin) if seamless else (len(seconds) - 1) / max(end - begin, 1e-9)
-        rate = rate if len(seconds) > 1 else 1.0
+        rate = 1.0 / float(np.diff(seconds).mean()) if count > 1 else 1.0
         tile = _tile(motion, character.height) if isinstance(motion, Clip) else TILE * character.height / 1.7
         film = _Film(scene, size or FILM_SIZE, tile)
-        content = _gif(film, rate, progress) if suffix == ".gif" else _mp4(film, rate, progress, out)
+        content = (_gif if suffix == ".gif" else _mp4)(film, rate, progress, out)
     with atomic(out) as file:
         file.write(content)
     return out
@@ -140,103 +117,26 @@ def _check(
         raise InputError(f"unknown camera {camera!r}", hint=nearest(camera, CAMERAS))
     if [j.name for j in motion.joints] != [j.name for j in character.joints]:
         raise InputError(
-            f"expected a motion of {character.name}, found one of {motion.character}", where=motion.name, hint="choose --char"
+            f"expected a motion of {character.name}, found one of {motion.character}",
+            where=motion.name,
+            hint="choose --char",
         )
-    if size is not None and not all(64 <= side <= 4096 and side % 2 == 0 for side in size):
-        raise InputError(f"expected even width and height from 64 to 4096 pixels, found {size[0]}×{size[1]}", where=out)
+    if size is not None and not all(SIDES[0] <= side <= SIDES[1] and side % 2 == 0 for side in size):
+        raise InputError(
+            f"expected even width and height from {SIDES[0]} to {SIDES[1]} pixels, found {size[0]}×{size[1]}", where=out
+        )
     if (fps is not None and not 0 < fps <= 240) or (frames is not None and not 0 < frames <= 100_000):
         raise InputError("expected a positive number of pictures, at most 240 a second", where=out)
     if span is not None and not (0 <= span[0] < span[1] and math.isfinite(span[1])):
-        raise InputError(f"expected a span from before to, both at least 0 seconds, found {span[0]} to {span[1]}", where=out)
-
-
-def _sample(motion: Clip | Trajectory, seconds: Array) -> tuple[Array, dict[str, np.ndarray]]:
-    """Poses ``(T, nq)`` and contacts at times ``(T,)``."""
-    last = len(motion.qpos) - 1
-    if isinstance(motion, Clip):
-        nearest_sample = np.round(seconds * motion.fps).astype(int)
-        index = nearest_sample % (last + 1) if motion.loop else np.clip(nearest_sample, 0, last)
-        qpos = motion.sample(seconds)[0]
-    else:
-        at = np.clip(seconds * motion.fps, 0.0, last)
-        left = np.minimum(at.astype(int), max(last - 1, 0))
-        right = np.minimum(left + 1, last)
-        index = np.round(at).astype(int)
-        qpos = motion.layout.interpolate(motion.qpos[left], motion.qpos[right], at - left)
-    return qpos, {link: np.asarray(flags, dtype=bool)[index] for link, flags in motion.contacts.items()}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
-    """The figures of all pictures, each with the smoothed path of its root, and the camera's direction."""
-
-    names: tuple[str, ...]
-    figures: tuple[Figure, ...]
-    """the body last"""
-    paths: tuple[Array, ...]
-    """(T, 3) of each figure, on the ground"""
-    seconds: Array
-    """(T,)"""
-    height: float
-    """metres, of the body"""
-    heading: float
-    """radians, direction of travel"""
-    view: View
-
-    @classmethod
-    def of(
-        cls,
-        motion: Clip | Trajectory,
-        character: Character,
-        seconds: Array,
-        source: tuple[Motion, bool] | None,
-        view: View,
-    ) -> _Scene:
-        qpos, contacts = _sample(motion, seconds)
-        body = figure.of_body(character, qpos, contacts)
-        step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
-        pad = int(math.ceil(4 * FOLLOW / step))
-        around = np.concatenate([seconds[0] + step * np.arange(-pad, 0), seconds, seconds[-1] + step * np.arange(1, pad + 1)])
-
-        def smooth(roots: Array) -> Array:
-            return gaussian_filter1d(roots * [1.0, 1.0, 0.0], FOLLOW / step, axis=0, mode="nearest")[pad : pad + len(seconds)]
-
-        names, figures = (character.name,), (body,)
-        paths = (smooth(_sample(motion, around)[0][:, :3]),)
-        if source is not None:
-            top = float(np.median(body.extent(np.array([0.0, 0.0, 1.0]))[1]))
-            beside = figure.of_source(source[0], seconds, top if source[1] else None)
-            padded = np.concatenate([np.repeat(beside.root[:1], pad, 0), beside.root, np.repeat(beside.root[-1:], pad, 0)])
-            names, figures, paths = ("source", character.name), (beside, body), (smooth(padded), *paths)
-        return cls(names, figures, paths, seconds, character.height, _heading(qpos, character), view)
-
-    def camera(self, focal: float, size: tuple[int, int], *, distance: float, parallel: bool) -> Camera:
-        """The camera over the world's origin."""
-        return Camera.looking(
-            np.zeros(3), self.heading + self.view.turn, self.view.elevation, distance, focal, size, parallel=parallel
+        raise InputError(
+            f"expected a span from before to, both at least 0 seconds, found {span[0]} to {span[1]}", where=out
         )
-
-
-def _heading(qpos: Array, character: Character) -> float:
-    """Direction of travel in radians; where the body stays in place, the way it faces on average."""
-    travel = qpos[-1, :2] - qpos[0, :2]
-    if np.hypot(*travel) < 0.4 * character.height:
-        facing = rotation.yaw(rotation.multiply(qpos[:, 3:7], rotation.conjugate(character.rest[3:7])))
-        travel = np.array([np.cos(facing).sum(), np.sin(facing).sum()])
-    return float(np.arctan2(travel[1], travel[0]))
-
-
-def _tile(clip: Clip, height: float) -> float:
-    """Side of the ground's squares in metres; two of them a whole number of times in a loop's travel, so that it repeats."""
-    side = TILE * height / 1.7
-    travel = float(np.hypot(*clip.cycle_offset.translation[:2])) if clip.loop else 0.0
-    return travel / (2 * round(travel / (2 * side))) if travel > side else side
 
 
 class _Film:
     """A camera that follows the body, and beside it the source; distance and height fit all pictures."""
 
-    def __init__(self, scene: _Scene, size: tuple[int, int], tile: float):
+    def __init__(self, scene: Scene, size: tuple[int, int], tile: float):
         self.scene, self.size = scene, size
         focal = 0.5 * size[1] / math.tan(0.5 * FIELD_OF_VIEW)
         axes = scene.camera(focal, size, distance=1.0, parallel=False).axes
@@ -250,7 +150,7 @@ class _Film:
         low, high = (np.array([b[k] for b in bounds]).reshape(-1, 3) for k in (0, 1))
         low, high = low.min(axis=0), high.max(axis=0)
         room = np.array([0.45 * size[0], 0.41 * size[1]]) / focal
-        distance = float((0.5 * (high - low)[:2] / room).max() - low[2] * 0.5)
+        distance = float((0.5 * (high - low)[:2] / room).max() - low[2])
         middle = 0.5 * (low + high)[:2] @ axes[:2] - 0.02 * distance * axes[1]
         self.camera = scene.camera(focal, size, distance=distance, parallel=False).moved(middle)
         reach = (1.1 * distance, 1.1 * distance)
@@ -261,7 +161,7 @@ class _Film:
         ]
 
     def _beside(self, right: Array) -> list[Array]:
-        """How far each figure is moved ``(T, 3)``: the source to the left of the body, along with it, clear of it at all times."""
+        """How far each figure is moved ``(T, 3)``: the source left of the body, going along, always clear of it."""
         scene = self.scene
         if len(scene.figures) == 1:
             return [np.zeros_like(scene.paths[0])]
@@ -282,14 +182,26 @@ class _Film:
         """(H, W, 3) uint8"""
         scene = self.scene
         parts = [shown.at(frame, shift[frame]) for shown, shift in zip(scene.figures, self._shifts, strict=True)]
-        image = Image.fromarray(draw(self.camera.moved(scene.paths[-1][frame]), self.ground, *_joined(parts)))
+        camera, solids = self.camera.moved(scene.paths[-1][frame]), _joined(parts)
+        canvas = self.ground.picture(camera, *solids)
+        draw(canvas, camera, *solids)
+        image = _to_image(canvas)
         pen, unit = ImageDraw.Draw(image), self.size[1] / 360
         corner = self.size[1] - 12 * unit
         for name, column in self._labels:
             pen.text((column, corner), name, INK, _font(15 * unit), anchor="ms")
-        pen.text((self.size[0] - 12 * unit, corner), f"{scene.seconds[frame]:.2f} s", FAINT, _font(13 * unit), anchor="rs")
+        pen.text(
+            (self.size[0] - 12 * unit, corner), f"{scene.seconds[frame]:.2f} s", FAINT, _font(13 * unit), anchor="rs"
+        )
         _legend(pen, 14 * unit, corner, unit)
         return np.asarray(image)
+
+
+def _tile(clip: Clip, height: float) -> float:
+    """Side of the ground's squares in metres; two of them a whole number of times in a loop's travel, so that it repeats."""
+    side = TILE * height / 1.7
+    travel = float(np.hypot(*clip.cycle_offset.translation[:2])) if clip.loop else 0.0
+    return travel / (2 * round(travel / (2 * side))) if travel > side else side
 
 
 def _legend(pen: ImageDraw.ImageDraw, x: float, y: float, unit: float) -> None:
@@ -309,7 +221,7 @@ def _joined(parts: list[tuple[Capsules, list[Block]]]) -> tuple[Capsules, list[B
     return capsules, [block for _, blocks in parts for block in blocks]
 
 
-def _strip(scene: _Scene, size: tuple[int, int] | None, progress: Progress | None) -> np.ndarray:
+def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None) -> np.ndarray:
     """Poses side by side in time's order, a row for each figure, the source's above the body's, times below."""
     width = STRIP_WIDTH if size is None else size[0]
     unit, count = width / STRIP_WIDTH, len(scene.seconds)
@@ -340,14 +252,19 @@ def _strip(scene: _Scene, size: tuple[int, int] | None, progress: Progress | Non
         ground = Ground(camera, tile=tile, heading=scene.heading, middle=0.5 * total * right[:2], reach=ground_reach)
         level = right * [1.0, 1.0, 0.0]
         parts = [shown.at(k, columns[k] * level - shown.root[k] * [1.0, 1.0, 0.0]) for k in range(count)]
-        image = Image.fromarray(draw(camera, ground, *_joined(parts)))
+        canvas = ground.picture(camera, *_joined(parts))
+        for part in parts:
+            draw(canvas, camera, *part)
+        image = _to_image(canvas)
         pen = ImageDraw.Draw(image)
         pen.text((margin, 8 * unit), scene.names[number], INK, _font(20 * unit), anchor="lt")
         rows.append(np.asarray(image))
         if progress:
             progress(number + 1, len(scene.figures))
     body = np.concatenate(rows)
-    canvas = np.full((int(round(len(body) + footer)) if size is None else size[1], width, 3), rows[0][0, 0], dtype=np.uint8)
+    canvas = np.full(
+        (int(round(len(body) + footer)) if size is None else size[1], width, 3), rows[0][0, 0], dtype=np.uint8
+    )
     canvas[: len(body)] = body[: len(canvas)]
     image = Image.fromarray(canvas)
     pen = ImageDraw.Draw(image)
@@ -356,6 +273,10 @@ def _strip(scene: _Scene, size: tuple[int, int] | None, progress: Progress | Non
         pen.text((column, len(canvas) - 10 * unit), f"{scene.seconds[k]:.2f} s", FAINT, _font(17 * unit), anchor="ms")
     _legend(pen, width - 90 * unit, 24 * unit, unit)
     return np.asarray(image)
+
+
+def _to_image(canvas: np.ndarray) -> Image.Image:
+    return Image.fromarray((np.clip(canvas, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -371,17 +292,28 @@ def _pictures(film: _Film, progress: Progress | None) -> Iterator[np.ndarray]:
             progress(frame + 1, len(film))
 
 
-def _gif(film: _Film, rate: float, progress: Progress | None) -> bytes:
+def _gif(film: _Film, rate: float, progress: Progress | None, out: Path) -> bytes:
     """One palette for all pictures and no dithering: no flicker, and a small file."""
+    if rate > GIF_FASTEST + 1e-6:
+        raise InputError(f"expected at most {GIF_FASTEST:.0f} pictures a second in a GIF, found {rate:.1f}", where=out)
+    ends = np.round(100 / rate * np.arange(len(film) + 1))
     some = np.unique(np.linspace(0, len(film) - 1, PALETTE_PICTURES).astype(int))
     shades = np.multiply.outer(np.linspace(0.35, 1.0, 24), 255 * CONTACT)  # rare, and must not be lost
     swatch = np.repeat(np.repeat(shades[:, None], film.size[0] // 24 + 1, 0).reshape(1, -1, 3), SWATCH_ROWS, 0)
     pictures = [swatch[:, : film.size[0]].astype(np.uint8), *(film.picture(int(k)) for k in some)]
     palette = Image.fromarray(np.concatenate(pictures)).quantize(256, Image.Quantize.MEDIANCUT)
-    indexed = (Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE) for p in _pictures(film, progress))
+    indexed = (
+        Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE) for p in _pictures(film, progress)
+    )
     content = io.BytesIO()
     next(indexed).save(
-        content, "GIF", save_all=True, append_images=indexed, duration=max(round(100 / rate), 2) * 10, loop=0, optimize=False
+        content,
+        "GIF",
+        save_all=True,
+        append_images=indexed,
+        duration=[10 * int(d) for d in np.diff(ends)],
+        loop=0,
+        optimize=False,
     )
     return content.getvalue()
 
@@ -394,7 +326,9 @@ def _mp4(film: _Film, rate: float, progress: Progress | None, out: Path) -> byte
         try:
             writer = imageio.get_writer(path, format="FFMPEG", fps=rate, codec="libx264", quality=8, macro_block_size=2)  # type: ignore[arg-type]
         except (ImportError, ValueError, RuntimeError) as error:
-            raise InputError(f"cannot write .mp4: {error}", where=out, hint="pip install imageio-ffmpeg, or choose .gif") from error
+            raise InputError(
+                f"cannot write .mp4: {error}", where=out, hint="pip install imageio-ffmpeg, or choose .gif"
+            ) from error
         with writer:
             for picture in _pictures(film, progress):
                 writer.append_data(picture)

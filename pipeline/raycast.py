@@ -1,4 +1,4 @@
-"""A small renderer for figures made of convex solids on a checkered ground: exact rays, no mesh, no GPU.
+"""A small renderer for figures made of convex solids: exact rays, no mesh, no GPU.
 
 Each solid is intersected analytically with the rays of its own screen rectangle, at twice the picture's resolution;
 shading happens once, where something was hit. Camera coordinates are (right, up, forward).
@@ -6,6 +6,7 @@ shading happens once, where something was hit. Camera coordinates are (right, up
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,13 +16,8 @@ from motion.rotation import Array, unit
 
 SAMPLES = 2
 """rays per pixel and direction, averaged against jagged edges"""
-BACKGROUND = np.array([0.985, 0.987, 0.992], dtype=np.float32)
-TILES = np.array([[0.905, 0.915, 0.930], [0.800, 0.820, 0.850]], dtype=np.float32)
-"""the two colours of the ground"""
 LIGHT = unit(np.array([-0.45, -0.55, 1.1]))
 """(3,) towards the light: along the camera's right, its level forward, and up; so from above, left and behind the camera"""
-SHADOW = 0.42
-"""share of the light a full shadow takes"""
 NEAR = 0.05
 """metres before the camera where nothing is drawn any more"""
 AMBIENT, DIFFUSE, GLOSS = 0.52, 0.66, 0.12
@@ -29,6 +25,11 @@ OUTLINE, EDGE = 0.35, 0.62
 """cosine of the angle of view below which a surface darkens towards its rim, and the light left there"""
 HIDDEN = -1e-3
 """metres: what is lower is under the ground, which hides it"""
+
+
+ORIGIN: Array = np.zeros(3)
+Triple = Sequence | np.ndarray
+"""three coordinates, each a number or an array"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,9 +89,17 @@ class Camera:
 
     @classmethod
     def looking(
-        cls, at: Array, yaw: float, elevation: float, distance: float, focal: float, size: tuple[int, int], *, parallel: bool = False
+        cls,
+        at: Array,
+        yaw: float,
+        elevation: float,
+        distance: float,
+        focal: float,
+        size: tuple[int, int],
+        *,
+        parallel: bool = False,
     ) -> Camera:
-        """Camera at ``distance`` metres from the point ``at``, looking along heading ``yaw``, ``elevation`` radians downwards."""
+        """Camera ``distance`` metres from the point ``at``, looking along heading ``yaw`` and ``elevation`` radians down."""
         forward = np.array([np.cos(yaw) * np.cos(elevation), np.sin(yaw) * np.cos(elevation), -np.sin(elevation)])
         right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
         return cls(at - distance * forward, forward, right, focal, size, parallel)
@@ -110,166 +119,33 @@ class Camera:
         return scale * local[..., :2] * np.array([1.0, -1.0]) + 0.5 * np.array(self.size)
 
     def grid(self, samples: int, box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Image-plane coordinates: row ``(1, w)`` of x and column ``(h, 1)`` of y, of the samples in ``box`` (c0, r0, c1, r1)."""
+        """Image-plane x ``(1, w)`` and y ``(h, 1)`` of the samples in ``box`` (c0, r0, c1, r1)."""
         c0, r0, c1, r1 = box
         x = ((np.arange(c0, c1) + 0.5) / samples - 0.5 * self.size[0]) / self.focal
         y = (0.5 * self.size[1] - (np.arange(r0, r1) + 0.5) / samples) / self.focal
         return x[None, :], y[:, None]
 
-    def rays(self, x: np.ndarray, y: np.ndarray, origin: Array = np.zeros(3)) -> tuple[tuple, tuple]:
-        """Start (minus ``origin``, camera coordinates) and direction of rays, as triples that broadcast; depth is their parameter."""
+    def rays(self, x: np.ndarray, y: np.ndarray, origin: Array = ORIGIN) -> tuple[tuple, tuple]:
+        """Start (minus ``origin``) and direction of rays, camera coordinates, triples that broadcast; their parameter is depth."""
         if self.parallel:
             return (x - origin[0], y - origin[1], -origin[2]), (0.0, 0.0, 1.0)
         return (-origin[0], -origin[1], -origin[2]), (x, y, 1.0)
 
 
-def _dot(a, b):
+def dot(a: Triple, b: Triple):
+    """Scalar product of triples that broadcast."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-class Ground:
-    """The checkered plane z = 0 under a camera that moves parallel to it, and the shadows on it.
-
-    Args:
-        camera: any position at the film's height; later cameras may differ in x and y only.
-        tile: metres, side of a square.
-        heading: radians, direction of the squares' rows.
-        middle: (2,) metres, world, where the ground is clearest.
-        reach: metres to the side of the middle, and before and behind it, where the ground has faded away.
-    """
-
-    def __init__(self, camera: Camera, *, tile: float, heading: float, middle: Array, reach: tuple[float, float]):
-        width, height = camera.size
-        x, y = camera.grid(1, (0, 0, width, height))
-        start, way = camera.rays(x, y)
-        rise, fall = _dot(start, camera.axes[:, 2]) + camera.position[2], _dot(way, camera.axes[:, 2])
-        fall = np.broadcast_to(fall, (height, width))
-        depth = -rise / np.where(fall < -1e-6, fall, -1e-6)
-        points = [start[k] + depth * way[k] for k in range(3)]
-        east, north = (sum(points[k] * camera.axes[k, axis] for k in range(3)) for axis in (0, 1))
-        east_of, north_of = east - middle[0], north - middle[1]
-        aside = camera.right[0] * east_of + camera.right[1] * north_of
-        beyond = camera.right[0] * north_of - camera.right[1] * east_of
-        away = np.hypot(aside / reach[0], beyond / reach[1])
-        fade = np.clip(1.6 * (1.0 - away), 0.0, 1.0) * (fall < -1e-6)
-        cosine, sine = np.cos(heading), np.sin(heading)
-        along, across = (cosine * east + sine * north) / tile, (cosine * north - sine * east) / tile
-        self._rows = np.flatnonzero(fade.any(axis=1))
-        cut = slice(self._rows[0], self._rows[-1] + 1) if len(self._rows) else slice(0, 0)
-        self._cut, self._tile, self._turn = cut, tile, (cosine, sine)
-        footprint = [np.abs(np.gradient(p, axis=0)) + np.abs(np.gradient(p, axis=1)) + 1e-6 for p in (along, across)]
-        self._along, self._across, *self._footprint = (p[cut].astype(np.float32) for p in (along, across, *footprint))
-        self._fade = (fade * fade * (3 - 2 * fade))[cut].astype(np.float32)
-        self.light = camera.light
-        side = unit(np.cross(self.light, [0.0, 0.0, 1.0]))
-        self._plane = np.stack([side, np.cross(self.light, side)])
-        q = self._plane[:, :2]
-        self._q = [(q[k, 0] * east + q[k, 1] * north)[cut].astype(np.float32) for k in range(2)]
-
-    def picture(self, camera: Camera, capsules: Capsules, blocks: list[Block]) -> np.ndarray:
-        """Background, ground and shadows ``(H, W, 3)`` float32."""
-        width, height = camera.size
-        image = np.empty((height, width, 3), dtype=np.float32)
-        image[:] = BACKGROUND
-        east, north = camera.position[:2]
-        cosine, sine = self._turn
-        shift = (cosine * east + sine * north) / self._tile, (cosine * north - sine * east) / self._tile
-        mix = 0.5 - 0.5 * self._stripes(0, shift[0]) * self._stripes(1, shift[1])
-        lit = 1.0 - SHADOW * self._shadows(camera, capsules, blocks)
-        for channel in range(3):
-            tiles = (TILES[0, channel] + (TILES[1, channel] - TILES[0, channel]) * mix) * lit
-            image[self._cut, :, channel] += self._fade * (tiles - BACKGROUND[channel])
-        return image
-
-    def _stripes(self, axis: int, shift: float) -> np.ndarray:
-        """Square wave of ±1 along one axis, averaged over each pixel's footprint (the integral of a square wave is a triangle)."""
-        at = (self._along, self._across)[axis] + np.float32(shift % 2.0)
-        half = 0.5 * self._footprint[axis]
-
-        def triangle(p: np.ndarray) -> np.ndarray:
-            p = 0.5 * p
-            return np.abs(p - np.floor(p) - np.float32(0.5))
-
-        return (triangle(at - half) - triangle(at + half)) / half
-
-    def _shadows(self, camera: Camera, capsules: Capsules, blocks: list[Block]) -> np.ndarray:
-        """Share of light taken ``(h, W)``: seen along the light, a capsule is a thick line and a block a convex polygon."""
-        shade = np.zeros(self._fade.shape, dtype=np.float32)
-        here = np.array([camera.position[0], camera.position[1], 0.0])
-        starts, ends = ((p - here) @ self._plane.T for p in (capsules.start, capsules.end))
-        for k, radius in enumerate(capsules.radius):
-            edge = self._softness(0.5 * (capsules.start[k, 2] + capsules.end[k, 2]))
-            tile = self._under(camera, np.stack([capsules.start[k], capsules.end[k]]), radius + edge)
-            if tile is None:
-                continue
-            u, v = (q[tile] - np.float32(s) for q, s in zip(self._q, starts[k], strict=True))
-            along = ends[k] - starts[k]
-            share = np.clip((u * along[0] + v * along[1]) / max(along @ along, 1e-12), 0.0, 1.0)
-            distance = np.hypot(u - share * along[0], v - share * along[1]) - radius
-            shade[tile] = np.maximum(shade[tile], np.clip(0.5 - 0.5 * distance / edge, 0.0, 1.0))
-        for block in blocks:
-            edge = self._softness(float(block.vertices[:, 2].mean()))
-            tile = self._under(camera, block.vertices, edge)
-            if tile is None:
-                continue
-            flat = (block.vertices - here) @ self._plane.T
-            distance = np.full(shade[tile].shape, -np.inf, dtype=np.float32)
-            for normal, offset in _outline(flat):
-                np.maximum(distance, self._q[0][tile] * normal[0] + self._q[1][tile] * normal[1] - offset, out=distance)
-            shade[tile] = np.maximum(shade[tile], np.clip(0.5 - 0.5 * distance / edge, 0.0, 1.0))
-        return shade
-
-    @staticmethod
-    def _softness(height: float) -> float:
-        return 0.008 + 0.035 * max(height, 0.0)
-
-    def _under(self, camera: Camera, points: Array, radius: float) -> tuple[slice, slice] | None:
-        """The picture's rectangle that holds the shadow of ``points`` ``(K, 3)`` grown by ``radius``."""
-        ground = points - points[:, 2:] / self.light[2] * self.light
-        corners = radius / self.light[2] * np.array([[-1, -1, 0], [-1, 1, 0], [1, -1, 0], [1, 1, 0]])
-        pixels = camera.project((ground[:, None] + corners).reshape(-1, 3)) - np.array([0, self._cut.start])
-        limit = np.array([self._fade.shape[1], self._fade.shape[0]])
-        low, high = (np.clip(p, 0, limit).astype(int) for p in (np.floor(pixels.min(0)), np.ceil(pixels.max(0)) + 1))
-        return None if (high <= low).any() else (slice(low[1], high[1]), slice(low[0], high[0]))
-
-
-def _outline(points: Array) -> list[tuple[Array, float]]:
-    """Edges (outward normal, offset) of the convex hull of points ``(K, 2)``: gift wrapping by angle."""
-    at = int(np.lexsort((points[:, 1], points[:, 0]))[0])
-    edges, first = [], at
-    for _ in range(len(points)):
-        way = points - points[at]
-        length = np.hypot(way[:, 0], way[:, 1])
-        best = -1
-        for k in np.flatnonzero(length > 1e-9):
-            turn = 0.0 if best < 0 else way[best, 0] * way[k, 1] - way[best, 1] * way[k, 0]
-            if best < 0 or turn < -1e-15 or (abs(turn) <= 1e-15 and length[k] > length[best]):
-                best = int(k)
-        if best < 0:
-            break
-        normal = np.array([way[best, 1], -way[best, 0]]) / length[best]
-        edges.append((normal, float(normal @ points[at])))
-        at = best
-        if at == first:
-            break
-    return edges
-
-
-def draw(camera: Camera, ground: Ground | None, capsules: Capsules, blocks: list[Block]) -> np.ndarray:
-    """One picture ``(H, W, 3)`` uint8; what lies under the ground is hidden by it."""
-    width, height = camera.size
-    image = np.empty((height, width, 3), dtype=np.float32)
-    image[:] = BACKGROUND
-    if ground is not None:
-        image = ground.picture(camera, capsules, blocks)
+def draw(image: np.ndarray, camera: Camera, capsules: Capsules, blocks: list[Block]) -> None:
+    """Draw solids over a picture ``(H, W, 3)`` float32, in place; what lies under the ground is hidden by it."""
     buffer = _Buffer.covering(camera, capsules, blocks)
-    if buffer is not None:
-        buffer.draw_capsules(capsules)
-        for k, block in enumerate(blocks):
-            buffer.draw_block(block, len(capsules.radius) + k)
-        colours = np.concatenate([capsules.colour.reshape(-1, 3), *(b.colour[None] for b in blocks)])
-        buffer.compose(image, colours)
-    return (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    if buffer is None:
+        return
+    buffer.draw_capsules(capsules)
+    for k, block in enumerate(blocks):
+        buffer.draw_block(block, len(capsules.radius) + k)
+    buffer.compose(image, np.concatenate([capsules.colour.reshape(-1, 3), *(b.colour[None] for b in blocks)]))
 
 
 class _Buffer:
@@ -288,7 +164,9 @@ class _Buffer:
         balls = np.concatenate([capsules.start, capsules.end, *(b.vertices for b in blocks)])
         radii = np.concatenate([capsules.radius, capsules.radius, *(np.zeros(len(b.vertices)) for b in blocks)])
         count = len(capsules.radius)
-        owner = np.concatenate([np.arange(count), np.arange(count), *(np.full(len(b.vertices), count + k) for k, b in enumerate(blocks))])
+        owner = np.concatenate(
+            [np.arange(count), np.arange(count), *(np.full(len(b.vertices), count + k) for k, b in enumerate(blocks))]
+        )
         if not len(balls):
             return None
         local = camera.local(balls)
@@ -303,7 +181,7 @@ class _Buffer:
         limit = np.array(camera.size)
         low, high = np.clip(np.floor(low), 0, limit).astype(int), np.clip(np.ceil(high), 0, limit).astype(int)
         high[behind] = low[behind]
-        seen = (high > low).all(axis=1)
+        seen = np.all(high > low, axis=1)
         if not seen.any():
             return None
         rectangles = np.concatenate([low, np.where(seen[:, None], high, low)], axis=1) * SAMPLES
@@ -336,8 +214,8 @@ class _Buffer:
             tile, x, y = found
             axis = b - a
             start, way = self.camera.rays(x, y, a)
-            length, dd, ad, ao = axis @ axis, _dot(way, way), _dot(axis, way), _dot(axis, start)
-            do, oo = _dot(way, start), _dot(start, start)
+            length, dd, ad, ao = axis @ axis, dot(way, way), dot(axis, way), dot(axis, start)
+            do, oo = dot(way, start), dot(start, start)
             if length > 1e-12:
                 square = np.maximum(length * dd - ad * ad, 1e-12)
                 linear = length * do - ao * ad
@@ -367,8 +245,8 @@ class _Buffer:
         enter, leave = np.full(shape, -np.inf), np.full(shape, np.inf)
         facing = np.zeros(shape, dtype=np.int16)
         for k, (normal, offset) in enumerate(zip(normals, offsets, strict=True)):
-            slope = np.broadcast_to(_dot(normal, way), shape)
-            cross = (offset - _dot(normal, start)) / np.where(np.abs(slope) < 1e-9, -1e-9, slope)
+            slope = np.broadcast_to(dot(normal, way), shape)
+            cross = (offset - dot(normal, start)) / np.where(np.abs(slope) < 1e-9, -1e-9, slope)
             later = (slope < 0.0) & (cross > enter)
             enter[later] = cross[later]
             facing[later] = k
@@ -376,13 +254,13 @@ class _Buffer:
         self._store(tile, enter <= leave, enter, tuple(normals[facing, k] for k in range(3)), owner)
 
     def compose(self, image: np.ndarray, colours: Array) -> None:
-        """Shade the samples that were hit, average them to pixels and lay them over ``image`` ``(H, W, 3)`` float32 in place."""
+        """Shade the samples that were hit, average them to pixels and lay them over ``image`` ``(H, W, 3)`` in place."""
         camera, (c0, r0, c1, r1) = self.camera, self.box
         owner, up = self.owner, camera.axes[:, 2].astype(np.float32)
         x, y = camera.grid(SAMPLES, self.box)
         row, column = np.nonzero(owner >= 0)
         start, way = camera.rays(x[0, column].astype(np.float32), y[row, 0].astype(np.float32))
-        level = camera.position[2] + _dot(start, up) + self.depth[row, column] * _dot(way, up)
+        level = camera.position[2] + dot(start, up) + self.depth[row, column] * dot(way, up)
         row, column = row[level > HIDDEN], column[level > HIDDEN]
         start, way = camera.rays(x[0, column].astype(np.float32), y[row, 0].astype(np.float32))
         normal = self.normal[:, row, column]
@@ -391,8 +269,10 @@ class _Buffer:
         edge[:, 1:] |= owner[:, 1:] != owner[:, :-1]
         towards = (camera.axes @ camera.light).astype(np.float32)
         half = unit(towards + [0.0, 0.0, -1.0]).astype(np.float32)
-        facing = np.clip(-_dot(normal, way) / np.sqrt(_dot(way, way)), 0.0, OUTLINE) / OUTLINE
-        light = AMBIENT * (0.775 + 0.225 * (up @ normal)) + DIFFUSE * np.clip(0.25 + 0.75 * (towards @ normal), 0.0, 1.0)
+        facing = np.clip(-dot(normal, way) / np.sqrt(dot(way, way)), 0.0, OUTLINE) / OUTLINE
+        light = AMBIENT * (0.775 + 0.225 * (up @ normal)) + DIFFUSE * np.clip(
+            0.25 + 0.75 * (towards @ normal), 0.0, 1.0
+        )
         light *= (EDGE + (1.0 - EDGE) * facing) * np.where(edge[row, column], EDGE, 1.0)
         gloss = GLOSS * np.clip(half @ normal, 0.0, 1.0) ** 24
         part = image[r0 // SAMPLES : r1 // SAMPLES, c0 // SAMPLES : c1 // SAMPLES]
