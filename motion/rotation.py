@@ -140,7 +140,7 @@ def from_matrix(m: ArrayLike) -> Array:
 def from_frame(x: ArrayLike, z: ArrayLike) -> Array:
     """Quaternion of the right-handed frame whose x axis is ``x`` and whose z axis is nearest to ``z``, both ``(…, 3)``."""
     x = unit(x)
-    y = unit(np.cross(z, x))
+    y = unit(np.cross(np.asarray(z, dtype=np.float64), x))
     return from_matrix(np.stack([x, y, np.cross(x, y)], axis=-1))
 
 
@@ -188,7 +188,7 @@ def from_euler(order: str, angles: ArrayLike) -> Array:
         parts[1 + (k + 1) % 3], parts[1 + (k + 2) % 3] = _mix(b, cosine, c, sine), _mix(c, cosine, b, -sine)
     q = np.empty(angles.shape[:-1] + (4,))
     for i, part in enumerate(parts):
-        q[..., i] = 0.0 if part is None else part
+        q[..., i] = IDENTITY[i] if part is None else part
     return q
 
 
