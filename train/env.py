@@ -1,0 +1,184 @@
+"""Imitation as an environment: N copies of a body, one clip, no engine-specific line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from characters import shapes
+from characters.kinematics import Pose
+from motion import rotation
+from motion.clip import Clip
+from motion.errors import InputError
+from motion.rotation import Array
+from train import observation
+from train.engine import Engine
+from train.reward import Measure, profile
+from train.state import State, state_of
+
+REASONS = ("none", "contact", "deviation", "exploded")
+"""why an episode was terminated, by number"""
+TOUCH = 0.005
+"""metres: a link whose lowest point is below this touches the ground"""
+EXPLODED = 100.0
+"""m/s or rad/s no body reaches: the simulation broke"""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvSettings:
+    """The task."""
+
+    reward: str = "paper-2018-weighted"
+    """profile"""
+    horizon: float = 20.0
+    """seconds of an episode of a cyclic skill"""
+    early_termination: str = "both"
+    """contact, deviation, both, none"""
+    deviation_com: float = 0.5
+    """metres the COM may stray"""
+    deviation_root: float = 1.0
+    """radians the root may turn away"""
+    resync: bool = False
+    """move the reference's xy onto the body at each new cycle, as the released code does"""
+    start: str = "uniform"
+    """phase at reset: uniform, zero"""
+    residual: float = 0.5
+    """rad a unit action adds to the looked-ahead reference; 0: absolute targets around the rest pose"""
+    lookahead: float = 0.066
+    """seconds the reference targets are ahead, to make up for the servo's lag"""
+
+
+class ImitationEnv:
+    """Vectorised imitation of a clip.
+
+    Actions are rotation vectors (ball) and angles (hinge), ``(N, nv − 6)``. A step returns observation, reward,
+    terminated (fell, strayed), truncated (time is up) and the observation the ended episodes stopped at; ended
+    environments are reset at once.
+    """
+
+    def __init__(self, engine: Engine, clip: Clip, settings: EnvSettings, seed: int = 0):
+        self.engine, self.clip, self.settings = engine, clip, settings
+        self.character, self.layout = engine.character, engine.character.layout
+        if [(j.name, j.type) for j in clip.joints] != [(j.name, j.type) for j in self.character.specs]:
+            raise InputError(
+                f"clip {clip.name} is of {clip.character}, whose joints are not those of {self.character.name}",
+                hint=f"retarget it with --char {self.character.name}",
+            )
+        self.count, self.random = engine.count, np.random.default_rng(seed)
+        self.measure, self.reward = Measure(self.character), profile(settings.reward)
+        self.step_time = engine.settings.control_step
+        self.time = np.zeros(self.count)
+        """(N,) seconds on the clip's own clock, cycles included"""
+        self.age = np.zeros(self.count, dtype=int)
+        """(N,) policy steps since reset"""
+        self.shift = np.zeros((self.count, 3))
+        """(N, 3) what the reference is moved by: xy only"""
+        self.horizon = settings.horizon if clip.loop else clip.duration
+        allowed = set(self.character.feet) | set(self.character.ground)
+        self._forbidden = np.array([link.name not in allowed for link in self.character.links])
+        self.observation_size = observation.size(len(self.character.links))
+        self.action_size = self.layout.nv - 6
+        self.reason = np.zeros(self.count, dtype=int)
+        """(N,) why each environment was last terminated, an index into REASONS"""
+
+    def reset(self) -> Array:
+        """Start all episodes; observations ``(N, O)``."""
+        self._start(np.arange(self.count))
+        return self._observe()
+
+    def _start(self, ids: np.ndarray, phase: Array | None = None) -> None:
+        if phase is None:
+            uniform = self.random.uniform(0.0, 1.0, len(ids))
+            phase = uniform if self.settings.start == "uniform" else np.zeros(len(ids))
+        self.time[ids] = phase * self.clip.duration
+        self.age[ids] = 0
+        qpos, qvel = self.clip.sample(self.time[ids])
+        self.shift[ids] = 0.0
+        self.engine.reset(ids, qpos, qvel)
+
+    def reference(self, time: Array) -> State:
+        """The reference at clip times ``(N,)``, moved by `shift`."""
+        qpos, qvel = self.clip.sample(time)
+        qpos[:, :3] += self.shift
+        return state_of(self.character, qpos, qvel)
+
+    def targets(self, action: Array) -> Array:
+        """PD targets ``(N, nq − 7)`` of an action ``(N, nv − 6)``."""
+        if self.settings.residual > 0:
+            base, _ = self.clip.sample(self.time + self.settings.lookahead)
+            action = self.settings.residual * action
+        else:
+            base = np.broadcast_to(self.character.rest, (self.count, self.layout.nq))
+        tangent = np.zeros((self.count, self.layout.nv))
+        tangent[:, 6:] = action
+        return self.layout.integrate(base, tangent)[:, 7:]
+
+    def step(self, action: Array) -> tuple[Array, Array, np.ndarray, np.ndarray, Array]:
+        """Act for one policy step.
+
+        Returns:
+            observation ``(N, O)``, reward ``(N,)``, terminated ``(N,)``, truncated ``(N,)``, final ``(N, O)``:
+            the observation before any reset.
+        """
+        self.engine.step(self.targets(np.asarray(action, dtype=np.float64)))
+        self.time += self.step_time
+        self.age += 1
+        if self.settings.resync and self.clip.loop:
+            self._resync()
+        broken = ~np.isfinite(self.engine.qvel).all(axis=1) | (np.abs(self.engine.qvel).max(axis=1) > EXPLODED)
+        if broken.any():  # a state that is not a number cannot be looked at; the episode ends where the reference is
+            ids = np.flatnonzero(broken)
+            self.engine.reset(ids, *self.clip.sample(self.time[ids]))
+        sim, ref = state_of(self.character, self.engine.qpos, self.engine.qvel), self.reference(self.time)
+        reward = self.reward(self.measure.errors(sim, ref), self.measure)
+        self.reason = self._terminations(sim, ref)
+        self.reason[broken] = REASONS.index("exploded")
+        terminated = self.reason > 0
+        reward = np.where(terminated, 0.0, reward)
+        truncated = ~terminated & self._time_is_up()
+        final = observation.observe(sim, ref, self.phase(), self.clip.loop)
+        out = final
+        ended = np.flatnonzero(terminated | truncated)
+        if len(ended):
+            self._start(ended)
+            out = final.copy()
+            out[ended] = self._observe()[ended]
+        return out, reward, terminated, truncated, final
+
+    def phase(self) -> Array:
+        """(N,) in [0, 1)."""
+        phase = self.time / self.clip.duration
+        return phase % 1.0 if self.clip.loop else np.clip(phase, 0.0, 1.0)
+
+    def _time_is_up(self) -> np.ndarray:
+        over = self.age * self.step_time >= self.horizon - 1e-9
+        return over if self.clip.loop else over | (self.time >= self.clip.duration - 1e-9)
+
+    def _observe(self) -> Array:
+        sim = state_of(self.character, self.engine.qpos, self.engine.qvel)
+        return observation.observe(sim, self.reference(self.time), self.phase(), self.clip.loop)
+
+    def _resync(self) -> None:
+        cycle = np.floor(self.time / self.clip.duration)
+        new = np.flatnonzero(cycle > np.floor((self.time - self.step_time) / self.clip.duration))
+        if len(new):
+            qpos, _ = self.clip.sample(self.time[new])
+            self.shift[new, :2] = self.engine.qpos[new, :2] - qpos[:, :2]
+
+    def _terminations(self, sim: State, ref: State) -> np.ndarray:
+        reason = np.zeros(self.count, dtype=int)
+        how = self.settings.early_termination
+        if how in ("deviation", "both"):
+            turn = rotation.angle(sim.qpos[:, 3:7], ref.qpos[:, 3:7])
+            away = np.linalg.norm(sim.com - ref.com, axis=1)
+            strayed = (away > self.settings.deviation_com) | (turn > self.settings.deviation_root)
+            reason[strayed] = REASONS.index("deviation")
+        if how in ("contact", "both"):
+            reason[self.fallen(sim)] = REASONS.index("contact")
+        return reason
+
+    def fallen(self, sim: State) -> np.ndarray:
+        """(N,) whether a link that may not touch the ground does."""
+        low = shapes.link_heights(self.character, Pose(sim.positions, sim.rotations)) < TOUCH
+        return (low & self._forbidden).any(axis=1)

@@ -1,0 +1,68 @@
+"""The policy: an observation normaliser, a Gaussian actor and a critic, in torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Normaliser(nn.Module):
+    """Running mean and variance of observations, kept with the weights (Chan et al. 1979 for the merge)."""
+
+    def __init__(self, size: int, clip: float = 5.0):
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("var", torch.ones(size))
+        self.register_buffer("count", torch.tensor(1e-4))
+
+    def update(self, batch: Tensor) -> None:
+        """Take in a batch (B, O)."""
+        var, mean = torch.var_mean(batch, dim=0, correction=0)
+        total = self.count + len(batch)
+        delta = mean - self.mean
+        m2 = self.var * self.count + var * len(batch) + delta**2 * self.count * len(batch) / total
+        self.mean += delta * len(batch) / total
+        self.var.copy_(m2 / total)
+        self.count.copy_(total)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Observations (B, O), zero mean, unit variance, clipped."""
+        return ((x - self.mean) / torch.sqrt(self.var + 1e-4)).clamp(-self.clip, self.clip)
+
+
+def mlp(sizes: list[int], last: float) -> nn.Sequential:
+    """ReLU layers, orthogonal weights; the last layer's are scaled by ``last``."""
+    layers: list[nn.Module] = []
+    for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layer = nn.Linear(a, b)
+        final = k == len(sizes) - 2
+        nn.init.orthogonal_(layer.weight, last if final else 2**0.5)
+        nn.init.zeros_(layer.bias)
+        layers += [layer] if final else [layer, nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class Policy(nn.Module):
+    """Actor and critic on normalised observations; one log-std per action."""
+
+    def __init__(self, observations: int, actions: int, hidden: tuple[int, ...] = (512, 256), log_std: float = -2.2):
+        super().__init__()
+        self.normaliser = Normaliser(observations)
+        self.actor = mlp([observations, *hidden, actions], 0.01)
+        self.critic = mlp([observations, *hidden, 1], 1.0)
+        self.log_std = nn.Parameter(torch.full((actions,), log_std))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Mean action (B, A) of observations (B, O): what is exported."""
+        return self.actor(self.normaliser(observation))
+
+    def value(self, normal: Tensor) -> Tensor:
+        """Value (B,) of normalised observations."""
+        return self.critic(normal)[:, 0]
+
+    def log_probability(self, normal: Tensor, action: Tensor) -> Tensor:
+        """Log density (B,) of actions (B, A)."""
+        mean = self.actor(normal)
+        z = (action - mean) * torch.exp(-self.log_std)
+        return -0.5 * (z**2).sum(dim=1) - self.log_std.sum() - 0.5 * mean.shape[1] * 1.8378770664093453
