@@ -126,7 +126,7 @@ class Camera:
         return x[None, :], y[:, None]
 
     def rays(self, x: np.ndarray, y: np.ndarray, origin: Array = ORIGIN) -> tuple[tuple, tuple]:
-        """Start (minus ``origin``) and direction of rays, camera coordinates, triples that broadcast; their parameter is depth."""
+        """Start (minus ``origin``) and direction of rays, camera coordinates; triples that broadcast, scaled to unit depth."""
         if self.parallel:
             return (x - origin[0], y - origin[1], -origin[2]), (0.0, 0.0, 1.0)
         return (-origin[0], -origin[1], -origin[2]), (x, y, 1.0)

@@ -108,7 +108,7 @@ class Scene:
 
 
 def _smooth(roots: Array, step: float) -> Array:
-    """Positions ``(T, 3)`` every ``step`` seconds, on the ground and low-passed; beyond its ends the path goes on as it came."""
+    """Positions ``(T, 3)`` every ``step`` seconds, on the ground, low-passed; beyond its ends the path goes on as it came."""
     pad = math.ceil(4 * FOLLOW / step)
     longer = np.pad(roots * [1.0, 1.0, 0.0], ((pad, pad), (0, 0)), mode="reflect", reflect_type="odd")
     return gaussian_filter1d(longer, FOLLOW / step, axis=0, mode="nearest")[pad : pad + len(roots)]
