@@ -79,6 +79,8 @@ def read_json(path: Path | str) -> Any:
         raise InputError("expected UTF-8 text, found bytes that are not", where=path) from error
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
+    except RecursionError as error:
+        raise InputError("not valid JSON: nested too deeply", where=path) from error
 
 
 def write_npz(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
