@@ -42,8 +42,14 @@ class SolveSettings:
     """height of a swinging foot's lowest point"""
     limit: float = 300.0
     """joint limits"""
-    damping: float = 1e-3
+    damping: float = 1e-2
     """keeps undriven coordinates where they are"""
+    first_damping: float = 1.0
+    """damping of the first step"""
+    first_contact: float = 0.01
+    """share of the contact weights in the first step"""
+    growth: float = 4.0
+    """how much contact weights grow, and damping falls, from step to step"""
     smooth_time: float = 0.02
     """seconds: corrections shorter than this are resisted"""
     smooth_root: float = 10.0
@@ -112,15 +118,16 @@ def _solve_window(character: Character, targets: Targets, footprints: Footprints
     layout, tree = character.layout, Tree(character)
     smooth = _Smoothness(tree.nv, len(targets.qpos), targets.fps, settings)
     qpos = targets.qpos
-    for _ in range(settings.iterations):
+    for k in range(settings.iterations):
+        stage = _stage(settings, k)
         pose = kinematics.forward(character, qpos)
         rows = Rows(len(character.links), len(qpos))
         _turns(rows, pose, targets)
         _root(rows, pose, targets)
-        footprints.add(rows, pose, settings)
+        footprints.add(rows, pose, stage)
         matrix, right = rows.normal_equations(tree, tree.columns(pose))
-        limits.add(character, qpos, matrix, right, settings.limit)
-        matrix[np.arange(tree.nv), np.arange(tree.nv)] += settings.damping
+        limits.add(character, qpos, matrix, right, stage.limit)
+        matrix[np.arange(tree.nv), np.arange(tree.nv)] += stage.damping
         correction = layout.difference(targets.qpos, qpos)
         delta = smooth.step(matrix, right, correction)
         if not np.isfinite(delta).all():
@@ -128,11 +135,22 @@ def _solve_window(character: Character, targets: Targets, footprints: Footprints
                 "the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`"
             )
         size = np.abs(delta).max()
-        delta *= np.minimum(1.0, settings.step / np.maximum(np.abs(delta), 1e-12))
+        delta *= np.minimum(1.0, settings.step / np.maximum(np.abs(delta).max(axis=1, keepdims=True), 1e-12))
         qpos = limits.clamp_hinges(character, layout.integrate(qpos, delta))
-        if size < settings.tolerance:
+        if size < settings.tolerance and stage.pin == settings.pin:
             break
     return layout.continuous(limits.clamp(character, qpos))
+
+
+def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
+    """Settings of one step: contacts begin weak and well damped, or a stretched leg would be thrown about to reach a print."""
+    share = min(1.0, settings.first_contact * settings.growth**iteration)
+    return replace(
+        settings,
+        pin=settings.pin * share,
+        ground=settings.ground * share,
+        damping=max(settings.damping, settings.first_damping * settings.growth**-iteration),
+    )
 
 
 def _turns(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
