@@ -34,6 +34,8 @@ GIF_RATE, FILM_RATE, GIF_FASTEST, POSES = 25.0, 30.0, 50.0, 8
 FIELD_OF_VIEW = math.radians(26)
 TILE = 0.5
 """metres, side of a ground square of a body 1.7 m tall; of a loop, the nearest side that repeats with the cycle"""
+LEAST = 24
+"""pixels, the least height of a body in a strip"""
 INK, FAINT = (52, 58, 68), (120, 126, 136)
 PALETTE_PICTURES, SWATCH_ROWS = 4, 60
 """what a GIF's palette is made from: pictures, and rows of pixels in shades of the contact colour"""
@@ -86,7 +88,7 @@ def render(
     seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
     scene = Scene.of(motion, character, seconds, source if source is None else (source, same_height), CAMERAS[camera])
     if suffix == ".png":
-        content = _png(_strip(scene, size, progress))
+        content = _png(_strip(scene, size, progress, out))
     else:
         rate = 1.0 / float(np.diff(seconds).mean()) if count > 1 else 1.0
         tile = _tile(motion, character.height) if isinstance(motion, Clip) else TILE * character.height / 1.7
@@ -221,7 +223,7 @@ def _joined(parts: list[tuple[Capsules, list[Block]]]) -> tuple[Capsules, list[B
     return capsules, [block for _, blocks in parts for block in blocks]
 
 
-def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None) -> np.ndarray:
+def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None, out: Path) -> np.ndarray:
     """Poses side by side in time's order, a row for each figure, the source's above the body's, times below."""
     width = STRIP_WIDTH if size is None else size[0]
     unit, count = width / STRIP_WIDTH, len(scene.seconds)
@@ -243,6 +245,12 @@ def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None
     tall = sum(t - b for t, b in zip(tops, lows, strict=True))
     if size is not None:
         focal = min(focal, (size[1] - footer - header * len(tops)) / tall)
+    if focal * scene.height < LEAST:
+        raise InputError(
+            f"the strip is too small: {count} poses would be {max(focal * scene.height, 0):.0f} pixels tall",
+            where=out,
+            hint="choose fewer frames or a larger size",
+        )
     rows, tile = [], TILE * scene.height / 1.7
     ground_reach = (0.5 * total + 10.0 * scene.height, 0.9 * scene.height)
     for number, shown in enumerate(scene.figures):
@@ -268,8 +276,12 @@ def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None
     canvas[: len(body)] = body[: len(canvas)]
     image = Image.fromarray(canvas)
     pen = ImageDraw.Draw(image)
+    free = 0.0
     for k in range(count):
-        column = 0.5 * width + focal * (columns[k] - 0.5 * total)
+        column, half = 0.5 * width + focal * (columns[k] - 0.5 * total), 30 * unit
+        if column - half < free:
+            continue
+        free = column + half
         pen.text((column, len(canvas) - 10 * unit), f"{scene.seconds[k]:.2f} s", FAINT, _font(17 * unit), anchor="ms")
     _legend(pen, width - 90 * unit, 24 * unit, unit)
     return np.asarray(image)

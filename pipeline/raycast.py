@@ -246,7 +246,10 @@ class _Buffer:
         facing = np.zeros(shape, dtype=np.int16)
         for k, (normal, offset) in enumerate(zip(normals, offsets, strict=True)):
             slope = np.broadcast_to(dot(normal, way), shape)
-            cross = (offset - dot(normal, start)) / np.where(np.abs(slope) < 1e-9, -1e-9, slope)
+            slope = np.where(
+                np.abs(slope) < 1e-9, 1e-9, slope
+            )  # along the plane: it is left far ahead, or never entered
+            cross = (offset - dot(normal, start)) / slope
             later = (slope < 0.0) & (cross > enter)
             enter[later] = cross[later]
             facing[later] = k
