@@ -75,10 +75,10 @@ def mend_spikes(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     rotations = q.copy()
     frames, joints = np.nonzero(found)
     rotations[frames + 1, joints] = middle[frames, joints]
-    names = motion.skeleton.names
+    sizes = np.linalg.norm(surprise[frames, joints], axis=-1)
     said = tuple(
-        f"replaced a spike of {_joint(names[j])} at {_time(motion, t + 1)} ({np.linalg.norm(surprise[t, j]):.2f} rad out and back)"
-        for t, j in zip(frames, joints, strict=True)
+        f"replaced a spike of {motion.skeleton.names[j]} at {_time(motion, int(t) + 1)}, {size:.2f} rad out and back"
+        for t, j, size in zip(frames, joints, sizes, strict=True)
     )
     return replace(motion, rotations=rotation.continuous(rotations)), said
 
@@ -190,7 +190,7 @@ def _spread(motion: Motion, pop: Pop) -> Motion:
     return replace(motion, rotations=rotation.continuous(rotations), root_positions=roots)
 
 
-def _fade(distance: Array, width: float) -> Array:
+def _fade(distance: np.ndarray, width: float) -> Array:
     """1 at distance 0 and 0 from ``width`` on and before 0, with zero slope and curvature at both ends."""
     u = np.clip(distance / width, 0.0, 1.0)
     return np.where(distance < 0, 0.0, 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2))
@@ -257,10 +257,6 @@ def _around(motion: Motion) -> int:
 
 def _time(motion: Motion, frame: int) -> str:
     return f"{frame / motion.fps:.2f} s (frame {frame})"
-
-
-def _joint(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _tell(motion: Motion, pop: Pop) -> str:
