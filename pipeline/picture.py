@@ -23,7 +23,7 @@ from motion.rotation import Array
 from pipeline.figure import CONTACT
 from pipeline.ground import Ground
 from pipeline.raycast import Block, Capsules, draw
-from pipeline.scene import CAMERAS, Scene
+from pipeline.scene import CAMERAS, Scene, Source
 
 SUFFIXES = (".gif", ".mp4", ".png")
 """film, film, strip of poses"""
@@ -50,6 +50,7 @@ def render(
     out: Path | str,
     *,
     source: Motion | None = None,
+    source_start: float = 0.0,
     same_height: bool = True,
     camera: str = "side",
     size: tuple[int, int] | None = None,
@@ -63,8 +64,8 @@ def render(
     A link whose contact is flagged is lit in orange. A loop's film is one cycle and repeats without a jump.
 
     Args:
-        source: what the motion was made from, standardised, with its first frame at the motion's time 0; drawn beside it as
-            a skeleton.
+        source: what the motion was made from, standardised; drawn beside it as a skeleton.
+        source_start: seconds into the source at the motion's time 0.
         same_height: scale the source to the body's height instead of leaving its own.
         camera: a name in CAMERAS, seen from the direction of travel; "side" looks from the right.
         size: width and height in pixels; 640×360 for a film; a strip is 1600 wide and as high as it needs.
@@ -86,7 +87,8 @@ def render(
         rate = fps or (GIF_RATE if suffix == ".gif" else FILM_RATE)
         count = POSES if suffix == ".png" else max(round((end - begin) * rate), 1) + (not seamless)
     seconds = begin + (end - begin) * (np.arange(count) / count if seamless else np.linspace(0, 1, count))
-    scene = Scene.of(motion, character, seconds, source if source is None else (source, same_height), CAMERAS[camera])
+    beside = None if source is None else Source(source, source_start, same_height)
+    scene = Scene.of(motion, character, seconds, beside, CAMERAS[camera])
     if suffix == ".png":
         content = _png(_strip(scene, size, progress, out))
     else:

@@ -90,7 +90,7 @@ def plot_clip(clip: Clip | Trajectory, character: Character, out: Path | str) ->
     out = _checked(out)
     curves = _Curves.of(clip, character)
     page, axes = _page(4, curves.name)
-    _contacts(axes[0], {name: (curves.seconds, flags) for name, flags in curves.contacts.items()})
+    _contacts(axes[0], curves)
     _feet(axes[1], curves)
     axes[2].plot(curves.seconds, curves.root, color="#333333")
     axes[2].set_ylabel("root height (m)")
@@ -105,6 +105,7 @@ def plot_clip(clip: Clip | Trajectory, character: Character, out: Path | str) ->
     axes[3].set_ylabel("joint speed (rad/s)")
     axes[3].set_ylim(bottom=0)
     _legend(axes[3])
+    axes[3].margins(x=0.01)
     return _write(page, axes, out)
 
 
@@ -112,6 +113,8 @@ def plot_compare(
     source: Motion,
     clips: Mapping[str, tuple[Clip | Trajectory, Character]] | Sequence[tuple[Clip | Trajectory, Character]],
     out: Path | str,
+    *,
+    source_start: float = 0.0,
 ) -> Path:
     """Write root height, lowest point and fastest joint of a source and of the motions made from it, one colour each.
 
@@ -119,7 +122,8 @@ def plot_compare(
     ground is where its lowest point mostly is: the 5th percentile over time.
 
     Args:
-        source: standardised, its first frame at time 0.
+        source: standardised.
+        source_start: seconds into the source at the motions' time 0.
         clips: the motions with their bodies, by label or labelled by their names.
 
     Raises:
@@ -132,7 +136,7 @@ def plot_compare(
     positions = source.forward()[0][..., 2]
     low = float(np.percentile(positions.min(axis=1), 5))
     tall = max(float(np.median(positions[:, 0])) - low, 1e-9)
-    seconds = np.arange(len(source)) / source.fps
+    seconds = np.arange(len(source)) / source.fps - source_start
     axes[0].plot(seconds, (positions[:, 0] - low) / tall, color="0.35", linewidth=2.2, label="source")
     axes[1].plot(seconds, 100 * (positions.min(axis=1) - low) / tall, color="0.35", linewidth=2.2, label="source")
     for number, (label, one) in enumerate(curves.items()):
@@ -151,6 +155,8 @@ def plot_compare(
     axes[1].axhline(0.0, color="0.6", linewidth=0.8)
     axes[2].set_ylim(bottom=0)
     _legend(axes[0])
+    longest = max((float(one.seconds[-1]) for one in curves.values()), default=float(seconds[-1]))
+    axes[2].set_xlim(-0.02 * longest, 1.02 * longest)
     return _write(page, axes, out)
 
 
@@ -179,12 +185,14 @@ def _page(rows: int, title: str) -> tuple[Figure, list[Axes]]:
     return page, axes
 
 
-def _contacts(axes: Axes, flags: dict[str, tuple[Array, np.ndarray]]) -> None:
-    """A row for each link, a bar while it is flagged."""
-    for row, (seconds, flagged) in enumerate(flags.values()):
-        axes.broken_barh(_spans(seconds, flagged), (row - 0.36, 0.72), facecolors=COLOURS[row % len(COLOURS)])
-    axes.set_yticks(range(len(flags)), list(flags))
-    axes.set_ylim(len(flags) - 0.5, -0.5)
+def _contacts(axes: Axes, curves: _Curves) -> None:
+    """A row for each link, in the colour of its height, a bar while it is flagged."""
+    for row, link in enumerate(curves.feet):
+        if link in curves.contacts:
+            spans = _spans(curves.seconds, curves.contacts[link])
+            axes.broken_barh(spans, (row - 0.36, 0.72), facecolors=COLOURS[row % len(COLOURS)])
+    axes.set_yticks(range(len(curves.feet)), list(curves.feet))
+    axes.set_ylim(len(curves.feet) - 0.5, -0.5)
     axes.set_ylabel("contact")
 
 
@@ -213,7 +221,6 @@ def _legend(axes: Axes) -> None:
 
 def _write(page: Figure, axes: list[Axes], out: Path) -> Path:
     axes[-1].set_xlabel("time (s)")
-    axes[-1].margins(x=0.01)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(axis="x", color="0.92")

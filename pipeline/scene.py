@@ -60,6 +60,18 @@ def sample(motion: Clip | Trajectory, seconds: Array) -> tuple[Array, dict[str, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What a body's motion was made from."""
+
+    motion: Motion
+    """standardised"""
+    start: float
+    """seconds into it at the body's time 0"""
+    same_height: bool
+    """scaled to the body's height"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """The figures of all pictures, each with the smoothed path of its root, and the camera's direction."""
 
@@ -82,10 +94,10 @@ class Scene:
         motion: Clip | Trajectory,
         character: Character,
         seconds: Array,
-        source: tuple[Motion, bool] | None,
+        source: Source | None,
         view: View,
     ) -> Scene:
-        """The scene at times ``seconds`` ``(T,)``, evenly spaced; ``source``: a motion and whether to scale it to the body."""
+        """The scene at times ``seconds`` ``(T,)``, evenly spaced."""
         qpos, contacts = sample(motion, seconds)
         body = figure.of_body(character, qpos, contacts)
         step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
@@ -96,7 +108,9 @@ class Scene:
             paths = (_smooth(sample(motion, around)[0][:, :3], step)[pad : pad + len(seconds)],)
         if source is not None:
             top = float(np.median(body.extent(np.array([0.0, 0.0, 1.0]))[1]))
-            beside = figure.of_source(source[0], seconds, top if source[1] else None, BONE * character.height)
+            beside = figure.of_source(
+                source.motion, seconds + source.start, top if source.same_height else None, BONE * character.height
+            )
             names, figures, paths = ("source", *names), (beside, *figures), (_smooth(beside.root, step), *paths)
         return cls(names, figures, paths, seconds, character.height, _heading(qpos, character), view)
 
