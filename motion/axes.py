@@ -15,7 +15,7 @@ from motion.rotation import Array
 from motion.shape import EPS, Shape, unit
 
 LEG_SHARE = 0.491
-"""thigh and shank over body height: 0.245 + 0.246 (Winter, *Biomechanics and Motor Control of Human Movement*, 4th ed., fig. 4.1)"""
+"""thigh and shank over body height, 0.245 + 0.246: Winter, *Biomechanics and Motor Control of Human Movement*"""
 UNITS = (
     # metres, name, shortest and tallest body believed: decades are likely, so children and giants are let in
     (1.0, "metres", 1.2, 2.2),
@@ -33,7 +33,7 @@ USUAL_ANIMAL_LEG = 0.5
 """metres: a four-legged body gets the decade that brings its hind legs nearest to this"""
 DECADES = (1.0, 0.1, 0.01, 0.001)
 FLOOR_BAND, FLOOR_SPEED = 0.04, 0.25
-"""a lowest point stands on the ground within this share of the body height of the usual lowest level, and below so many heights per second"""
+"""a lowest point rests on the ground: so near the usual lowest level, in heights, and so slow, in heights a second"""
 FLOOR_FRAMES, FEWEST_FRAMES = 200, 10
 """steps looked at for the ground; the fewest that tell anything"""
 REST_WEIGHT = 0.3
@@ -75,12 +75,8 @@ def infer_axes(motion: Motion, roles: HasChains) -> Axes:
         InputError: a declared unit or axis that cannot be.
     """
     shape = Shape.of(motion)
-    legs = _legs(motion, roles)
-    leg = (
-        float(np.mean([np.median(sum(shape.span(a, b) for a, b in zip(c, c[1:], strict=False))) for c in legs]))
-        if legs
-        else 0.0
-    )
+    legs = _legs(motion, roles, shape)
+    leg = float(np.mean([np.median(shape.span(c[0], c[1]) + shape.span(c[1], c[2])) for c in legs])) if legs else 0.0
     four = "left_foreleg" in roles.chains or "right_foreleg" in roles.chains
     size = leg / LEG_SHARE if leg > EPS else float(shape.reach[0])
     scale, why_unit, sure_unit = _unit(size, leg, human=leg > EPS and not four)
@@ -98,10 +94,11 @@ def infer_axes(motion: Motion, roles: HasChains) -> Axes:
     return Axes(scale, up, {"unit": why_unit, "up": why_up}, {"unit": sure_unit, "up": sure_up})
 
 
-def _legs(motion: Motion, roles: HasChains) -> list[list[int]]:
-    """(thigh, shank, foot) of the legs there are."""
+def _legs(motion: Motion, roles: HasChains, shape: Shape) -> list[list[int]]:
+    """(thigh, shank, foot) of the legs there are; a leg without a foot joint ends at its tip."""
     chains = [roles.chains.get(f"{side}_leg", ()) for side in ("left", "right")]
-    return [[motion.skeleton.index(name) for name in chain[:3]] for chain in chains if len(chain) >= 3]
+    legs = [[motion.skeleton.index(name) for name in chain[:3]] for chain in chains if len(chain) >= 2]
+    return [leg if len(leg) == 3 else leg + shape.limb(leg[-1])[-1:] for leg in legs]
 
 
 def _unit(size: float, leg: float, *, human: bool) -> tuple[float, str, float]:

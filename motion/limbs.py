@@ -145,7 +145,7 @@ def _towards(shape: Shape, joint: int, tip: int) -> int:
 
 
 def _complete(shape: Shape, chain: list[int | None]) -> list[int]:
-    """Upper segment, lower segment and end of a limb of which at least two are known; fewer are returned as they are."""
+    """Upper segment, lower segment and end of a limb of which two are known; fewer are returned as they are."""
     upper, lower, end = chain
     if upper is not None and lower is not None and end is None:
         for joint in shape.limb(lower)[1:]:

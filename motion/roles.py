@@ -1,7 +1,8 @@
 """Which joint of a skeleton plays which part of a body: names first, the tree's shape where names say nothing.
 
-A joint stands for the segment it moves (from it to its child): ``left_leg`` is thigh, shank, foot, toes. Roles are chains
-of joint names from the root outward; docs/architecture.md lists the vocabulary. The last joint of ``root`` is the pelvis.
+A joint stands for the segment it moves (from it to its child): ``left_leg`` is thigh, shank, foot, toes. Roles are
+chains of joint names from the root outward; docs/architecture.md lists the vocabulary. The last joint of ``root`` is
+the pelvis.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def infer_roles(motion: Motion) -> Roles:
 
 
 def _labels(skeleton: Skeleton) -> list[Label]:
-    """What each name says; an End Site says nothing, and a joint that repeats its child's name is a helper of the child."""
+    """What each name says; an End Site says nothing, a joint that repeats its child's name is a helper of the child."""
     plain = [re.sub(r"[\W_]", "", name).lower() for name in skeleton.names]
     labels = []
     for joint, name in enumerate(skeleton.names):

@@ -18,8 +18,14 @@ SYMMETRY = 0.25
 """largest mismatch of two limbs' bone lengths, as a share of their length; captured bodies differ by up to 0.1"""
 LIMB_REACH = 0.35
 """shortest limb, as a share of the longest: eyes, breasts and fingers are shorter"""
-STRAIGHT = 0.96
-"""a segment of several joints (twist bones) keeps at least this share of its arc length"""
+STRAIGHT = 0.985
+"""a segment of several joints (twist bones) keeps at least this share of its arc length: it kinks by 10° at most"""
+FIRST_BONE = 0.12
+"""a bone shorter than this share of a segment does not begin it: it leads from the trunk to the limb"""
+SAME_PLACE = 0.05
+"""a joint nearer than this share of the segment before it stands where that segment already ended"""
+LONG_END, NO_END = 0.6, 0.02
+"""a hand or foot is rarely longer, and never shorter, than these shares of the two segments together"""
 CLEAR_VOTE = 0.6
 """`left_vote` beyond which the shape contradicts the names loudly enough to say so"""
 CLEAR_CROSSING = 0.5
@@ -82,38 +88,56 @@ def _fan(shape: Shape, limb: list[int]) -> int:
     return len(limb) - 1
 
 
-def segments(shape: Shape, limb: list[int], *, spread: float) -> tuple[int, int, int] | None:
-    """Which joints of a limb begin its two long segments and its end (thigh, shank, foot), as indices into ``limb``.
+def segments(shape: Shape, pair: Pair, *, arm: bool) -> tuple[int, int, int] | None:
+    """Which joints of two limbs begin their long segments and their end (thigh, shank, foot), as indices into a limb.
 
     The two segments are rigid (their length does not change), of similar length, and make up most of the limb; the
-    joint between them bends. A limb that fans out does so at its end joint.
+    joint between them bends. Where an arm fans out, that is the hand.
+    """
+    both: dict[tuple[int, int, int], float] = {}
+    for to_end in (False, True):
+        scores = [_segment_scores(shape, limb, arm=arm, to_end=to_end) for limb in pair.limbs]
+        both = both or {at: scores[0][at] + scores[1][at] for at in scores[0] if at in scores[1]}
+    if not both:
+        return None
+    i, j, k = max(both, key=lambda at: both[at])
+    limb = pair.limbs[0]
+    nearby = SAME_PLACE * shape.lengths[limb[j + 1 : k + 1]].sum()
+    while k > j + 1 and shape.lengths[limb[k]] < nearby:
+        k -= 1
+    return i, j, k
+
+
+def _segment_scores(shape: Shape, limb: list[int], *, arm: bool, to_end: bool) -> dict[tuple[int, int, int], float]:
+    """How well each choice of three joints of a limb fits, higher is better; impossible ones are left out.
 
     Args:
-        spread: standard deviation of the log ratio of the two segments' lengths.
+        to_end: the third may be an End Site, for bodies without hands.
     """
     fan = _fan(shape, limb)
     arc = np.concatenate([[0.0], np.cumsum(shape.lengths[limb[1:]])])
-    best, choice = 0.0, None
-    for i in range(len(limb)):
-        for j in range(i + 1, len(limb)):
-            first = shape.span(limb[i], limb[j])
-            if np.min(first) < STRAIGHT * (arc[j] - arc[i]) or arc[j] - arc[i] < EPS:
-                continue
-            for k in range(j + 1, fan + 1):
-                second = shape.span(limb[j], limb[k])
-                if np.min(second) < STRAIGHT * (arc[k] - arc[j]) or arc[k] - arc[j] < EPS or shape.is_end[limb[k]]:
-                    continue
-                ratio = np.log(np.median(first) / np.median(second))
-                bend = shape.bend(limb[i], limb[j], limb[k])
+    whole = max(arc[-1] + shape.lengths[limb[0]], EPS)
+
+    def straight(a: int, b: int) -> bool:
+        length = arc[b] - arc[a]
+        if length < EPS or arc[a + 1] - arc[a] < FIRST_BONE * length:
+            return False
+        return b == a + 1 or bool(np.min(shape.span(limb[a], limb[b])) >= STRAIGHT * length)
+
+    scores = {}
+    for j in range(1, len(limb) - 1):
+        ends = [k for k in range(j + 1, fan + 1) if straight(j, k) and (to_end or not shape.is_end[limb[k]])]
+        for i in (i for i in range(j) if straight(i, j)):
+            for k in ends:
+                ratio = np.log((arc[j] - arc[i]) / (arc[k] - arc[j]))
+                bend = min(float(np.ptp(shape.bend(limb[i], limb[j], limb[k]))), 1.0)
                 rest = (arc[-1] - arc[k]) / (arc[k] - arc[i])
-                score = (arc[k] - arc[i]) / max(arc[-1] + shape.lengths[limb[0]], EPS)
-                score *= np.exp(-0.5 * (ratio / spread) ** 2) * (1 + min(float(np.ptp(bend)), 1.0))
-                score *= np.exp(-max(rest - 0.6, 0.0)) * (1.0 if rest > 0.02 else 0.5)
-                if k == fan < len(limb) - 1:
-                    score *= 1.5
-                if score > best * 1.001:
-                    best, choice = float(score), (i, j, k)
-    return choice
+                score = (arc[k] - arc[i]) / whole * (1 + bend)
+                score *= np.exp(-0.5 * (ratio / (ARM_SPREAD if arm else LEG_SPREAD)) ** 2)
+                score *= np.exp(-max(rest - LONG_END, 0.0)) * (1.0 if rest > NO_END else 0.5)
+                scores[i, j, k] = float(score)
+    hands = {at: score for at, score in scores.items() if arm and at[2] == fan < len(limb) - 1}
+    return hands or scores
 
 
 def left_vote(shape: Shape, legs: list[list[int]], arms: list[list[int]], *, quadruped: bool) -> tuple[float, str]:
@@ -129,11 +153,8 @@ def left_vote(shape: Shape, legs: list[list[int]], arms: list[list[int]], *, qua
     """
     p = shape.positions
     hips = 0.5 * (p[:, legs[0][0]] + p[:, legs[1][0]])
-    if arms:
-        top = 0.5 * (p[:, arms[0][0]] + p[:, arms[1][0]])
-    else:
-        top = hips + hips - 0.5 * (p[:, legs[0][2]] + p[:, legs[1][2]])
-    feet = 0.5 * (p[:, legs[0][min(2, len(legs[0]) - 1)]] + p[:, legs[1][min(2, len(legs[1]) - 1)]])
+    feet = 0.5 * (p[:, legs[0][:3][-1]] + p[:, legs[1][:3][-1]])
+    top = 0.5 * (p[:, arms[0][0]] + p[:, arms[1][0]]) if arms else 2 * hips - feet
     up = unit(hips - feet) if quadruped else unit(top - hips)
     forward = unit(np.cross(p[:, legs[0][0]] - p[:, legs[1][0]], up))
 
@@ -189,12 +210,11 @@ def add_unnamed_limbs(shape: Shape, limbs: Limbs) -> None:
 
 def _add_pair(shape: Shape, limbs: Limbs, free: list[Pair], role: str) -> None:
     for pair in free:
-        found = [segments(shape, limb, spread=LEG_SPREAD if role == "leg" else ARM_SPREAD) for limb in pair.limbs]
-        if found[0] is None or found[1] is None:
+        at = segments(shape, pair, arm=role == "arm")
+        if at is None:
             continue
-        for limb, at, side in zip(pair.limbs, found, SIDES, strict=True):
-            assert at is not None
-            chain = [limb[i] for i in at]
+        for limb, side in zip(pair.limbs, SIDES, strict=True):
+            chain = [limb[i] for i in at if not shape.is_end[limb[i]]]
             if role == "arm" and at[0] > 0:
                 limbs.add(f"{side}_clavicle", limb[: at[0]], "topology: between trunk and upper arm")
             if role == "leg":
@@ -259,8 +279,8 @@ def _swap(limbs: Limbs, role: str) -> None:
     for part in ("arm", "clavicle") if role == "arm" else ("leg",):
         left, right = f"left_{part}", f"right_{part}"
         if left in limbs.chains and right in limbs.chains:
-            for table in (limbs.chains, limbs.evidence):
-                table[left], table[right] = table[right], table[left]
+            limbs.chains[left], limbs.chains[right] = limbs.chains[right], limbs.chains[left]
+            limbs.evidence[left], limbs.evidence[right] = limbs.evidence[right], limbs.evidence[left]
 
 
 def _with_tip(shape: Shape, leg: list[int]) -> list[int]:

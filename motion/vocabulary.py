@@ -17,8 +17,9 @@ _JOINED = 4
 """most tokens one word may be spread over, as in "Left Upper Leg Joint" """
 
 _PRECEDENCE = (
-    "finger toe foot shank hand forearm thigh upper_arm hip leg arm clavicle shoulder wing tail spine thorax neck head hips"
-).split()
+    *("finger", "toe", "foot", "shank", "hand", "forearm", "thigh", "upper_arm", "hip", "leg", "arm"),
+    *("clavicle", "shoulder", "wing", "tail", "spine", "thorax", "neck", "head", "hips"),
+)
 """Of several parts in one name the one farthest out is meant: "LeftHandThumb1", "HeadNeckBase" """
 
 
@@ -56,8 +57,8 @@ def _vocabulary() -> _Vocabulary:
         sides={word: side for side, words in table["sides"].items() for word in words},
         parts={word: part for part, words in table["parts"].items() for word in words},
         minor=frozenset(table["minor"]["words"]),
-        fore={w: True for w in limbs["fore"]} | {w: False for w in limbs["hind"]},
-        fore_legs={w: True for w in limbs["fore_leg"]} | {w: False for w in limbs["hind_leg"]},
+        fore=dict.fromkeys(limbs["fore"], True) | dict.fromkeys(limbs["hind"], False),
+        fore_legs=dict.fromkeys(limbs["fore_leg"], True) | dict.fromkeys(limbs["hind_leg"], False),
     )
 
 
