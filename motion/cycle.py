@@ -29,6 +29,8 @@ ALIKE = 0.7
 """a cycle with this share of the best one's coverage explains the clip alike"""
 WORTH = 0.25
 """a closing cut may have this much more seam for keeping more of the clip"""
+CALM = 0.4
+"""weight of the acceleration at a cut against its seam: where everything changes, nothing joins well"""
 STILL = 0.02
 """m/s, averaged over the joints: slower is standing, whatever the clip"""
 MOST_STARTS = 4000
@@ -166,6 +168,9 @@ class _Search:
             for part in (steps[:, : self.width], steps[:, self.width :])
         )
 
+        change = np.linalg.norm(np.gradient(self.fine[:, self.width :], axis=0), axis=1)
+        self.hectic = CALM * change / max(float(np.percentile(change, 95)), 1e-9)
+
     def recurring(self) -> list[Cycle]:
         """Cycles followed by at least half of a like one: dips of unlikeness over the lag, and intervals of strikes."""
         shortest = max(2, int(np.ceil(self.settings.shortest * self.fps)))
@@ -234,30 +239,31 @@ class _Search:
         length = int(lengths[int(np.argmin(apart))])
         starts = np.flatnonzero(np.repeat(frames, self.stride)[: len(self.fine)])
         starts = starts[:: max(1, len(starts) // MOST_STARTS)]
-        return self._cut(starts, length, max(1, round(0.015 * length)), evidence, float(local.min()))
+        return self._cut(starts, length, max(1, round(0.01 * length)), evidence, float(local.min()))
 
     def _cut(self, starts: np.ndarray, length: int, slack: int, evidence: str, unlike: float) -> Cycle:
-        """The cut with the least seam among starts (fine frames) and lengths within the slack."""
-        seam, start, best = np.inf, int(starts[0]), length
+        """The cut with the least seam, at a calm moment, among starts (fine frames) and lengths within the slack."""
+        least, start, best = np.inf, int(starts[0]), length
         for n in range(length - slack, length + slack + 1):
             fits = starts[starts + n < len(self.fine)]
             if len(fits):
-                seams = self._seams(self.fine[fits], self.fine[fits + n])
-                if seams.min() < seam:
-                    seam, start, best = float(seams.min()), int(fits[seams.argmin()]), n
+                cost = self._seams(self.fine[fits], self.fine[fits + n]) + self.hectic[fits]
+                if cost.min() < least:
+                    least, start, best = float(cost.min()), int(fits[cost.argmin()]), n
         best = min(best, len(self.fine) - 1 - start)
+        seam = float(self._seams(self.fine[[start]], self.fine[[start + best]])[0])
         coverage = self._coverage(self.fine[start : start + best : self.stride])
-        least = self.settings.whole if evidence == "closing" else self.settings.coverage
+        wanted = self.settings.whole if evidence == "closing" else self.settings.coverage
         rejected = None
         if seam > self.settings.seam:
             rejected = f"seam {seam:.2f} above {self.settings.seam:g}"
-        elif coverage < least:
-            rejected = f"explains {coverage:.0%} of the clip, less than {least:.0%}"
+        elif coverage < wanted:
+            rejected = f"explains {coverage:.0%} of the clip, less than {wanted:.0%}"
         return Cycle(
             start=start / self.fine_fps,
             stop=(start + best) / self.fine_fps,
             period=best / self.fine_fps,
-            seam=min(seam, 1e6),
+            seam=seam,
             coverage=coverage,
             unlike=unlike,
             score=0.0 if rejected else coverage / (1.0 + 0.1 * best / self.fine_fps),

@@ -30,8 +30,9 @@ class PhaseSettings:
     """samples per second of a clip from a slow source"""
     most_rate: float = 120.0
     """samples per second of a clip from a fast one"""
-    straight: float = np.deg2rad(3.0)
-    """radians; a cycle that turns less is meant to go straight on"""
+    straight: float = np.deg2rad(5.0)
+    """radians; a cycle that turns less is meant to go straight on; twice this for a clip that is one cycle, whose ends
+    were joined by hand, where a cycle within a longer clip has its turn measured between like moments"""
     fade: float = 0.15
     """seconds over which a velocity mismatch fades out at each end, at most a quarter of the cycle"""
 
@@ -230,7 +231,8 @@ def _closed(
     times = cut[0] + share * period
     qpos = curve.at(times)
     qpos[:, :2] -= qpos[0, :2]
-    offset = _cycle_offset(qpos[0], qpos[-1], settings.straight)
+    whole = period > trajectory.duration - 1.5 / trajectory.fps
+    offset = _cycle_offset(qpos[0], qpos[-1], settings.straight * (2.0 if whole else 1.0))
     before = seam(layout, qpos[:-1], offset)
     step = min(max(1.0 / trajectory.fps, 1.0 / settings.most_rate), period / 8)
     speeds = curve.velocity(cut[0], step), curve.velocity(cut[1], step)
@@ -246,7 +248,7 @@ def _closed(
         phase=share[:-1],
         qpos=qpos,
         qvel=layout.velocities(qpos, period / count, after=around),
-        contacts=_nearest(trajectory, times[:-1]),
+        contacts=_contacts(trajectory, times[:-1]),
         cycle_offset=offset,
         provenance=trajectory.provenance,
         quality=trajectory.quality,
@@ -299,10 +301,13 @@ def _turned(layout: Layout, velocity: Array, tangent: Array) -> Array:
     return out
 
 
-def _nearest(trajectory: Trajectory, times: Array) -> dict[str, np.ndarray]:
-    """Contacts at times (N,): those of the nearest frames."""
-    frames = np.clip(np.round(times * trajectory.fps).astype(int), 0, len(trajectory.qpos) - 1)
-    return {link: np.asarray(flags, dtype=bool)[frames] for link, flags in trajectory.contacts.items()}
+def _contacts(trajectory: Trajectory, times: Array) -> dict[str, np.ndarray]:
+    """Contacts at times (N,): those of a frame; between frames only where both stand, as the foot still moves otherwise."""
+    at, last = times * trajectory.fps, len(trajectory.qpos) - 1
+    before = np.clip(np.floor(at + 1e-6).astype(int), 0, last)
+    after = np.clip(np.ceil(at - 1e-6).astype(int), 0, last)
+    flags = {link: np.asarray(f, dtype=bool) for link, f in trajectory.contacts.items()}
+    return {link: f[before] & f[after] for link, f in flags.items()}
 
 
 def _one_shot(trajectory: Trajectory, rate: float) -> Clip:
@@ -326,7 +331,7 @@ def _one_shot(trajectory: Trajectory, rate: float) -> Clip:
         phase=np.arange(count + 1) / count,
         qpos=qpos,
         qvel=trajectory.layout.velocities(qpos, trajectory.duration / count),
-        contacts=_nearest(trajectory, times),
+        contacts=_contacts(trajectory, times),
         cycle_offset=NO_OFFSET,
         provenance=trajectory.provenance,
         quality=trajectory.quality,
