@@ -107,24 +107,17 @@ def drop_calibration(motion: Motion) -> Mended:
 
 
 def ground(motion: Motion, roles: HasChains) -> Mended:
-    """Move the motion up or down so that its ground, found from its stances, is z = 0.
+    """Move the motion up or down by one constant, so that the ground its stances show (`motion.contacts`) is z = 0.
 
-    One shift for the whole clip; where the stances say that the ground drifts (video-made clips), the slow curve that
-    `motion.contacts` finds. Flight keeps its height above that ground.
+    A ground that drifts in time (video-made clips, slopes) keeps its drift about that level, or cleaning would turn stairs
+    into a plane unasked; retargeting follows `motion.contacts.Contacts.level`. Flight keeps its height.
     """
-    found = contacts.detect(motion, roles)
-    level = found.level if np.ptp(found.level) > FLOOR_TOLERANCE else np.full(len(motion), found.ground)
-    if np.abs(level).max() < FLOOR_TOLERANCE:
+    level = contacts.detect(motion, roles).ground
+    if abs(level) < FLOOR_TOLERANCE:
         return motion, ()
-    roots = motion.root_positions.copy()
-    roots[:, 2] -= level
-    mm = 1000.0 * level
-    if np.ptp(mm) == 0.0:
-        way = "raised" if mm[0] < 0 else "lowered"
-        said = f"{way} the clip by {abs(mm[0]):.0f} mm so that its ground is z = 0"
-    else:
-        said = f"levelled a drifting ground, {mm.min():.0f} to {mm.max():.0f} mm, to z = 0"
-    return replace(motion, root_positions=roots), (said,)
+    way = "raised" if level < 0 else "lowered"
+    said = f"{way} the clip by {1000 * abs(level):.0f} mm so that the ground its stances show is z = 0"
+    return replace(motion, root_positions=motion.root_positions - np.array([0.0, 0.0, level])), (said,)
 
 
 def _reach(motion: Motion) -> float:

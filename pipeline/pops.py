@@ -31,6 +31,8 @@ POP_ECHO = 0.25
 POP_SPEED = 3.0
 """Speed in it over that of the fastest step around it; feet that strike or leave the ground and joints that are thrown
 into their limits stay below."""
+CUT_JOINTS, CUT_SPEED = 3, 1.5
+"""A cut through fast motion (run) shows in several joints at once, each of them less above its own speed."""
 FELLOW_RADIANS, FELLOW_RATIO = 0.02, 2.0
 """For other joints in the instant of a pop: a cut moves the whole body, and what keeps its feet in place is one turn
 of many joints that must be mended together."""
@@ -40,8 +42,15 @@ AROUND_SECONDS = 0.1
 """How far around a suspected pop is looked."""
 SPREAD_SECONDS = 0.2
 """An offset decays over this time on either side of a pop: 0.5 rad then adds at most 2.4 rad/s."""
+RESTING = 0.3
+"""m/s; a point that is slower rests."""
+SLIDES_LESS = 0.9
+"""Resting points must slide less by this much before an offset is not spread evenly."""
 WRAP_RATIO = 3.0
 """At a loop's wrap a joint pops when its mismatch is this many times the upper quartile of all joints'."""
+MIDDLE = 0.04
+"""A cut this near to half a loop (share of it) says that the loop was made of one step and its mirror image, so that
+its wrap is the same cut once more."""
 SPIKE_RADIANS = 0.1
 """Smallest spike mended."""
 PASSES = 4
@@ -84,9 +93,10 @@ def mend_spikes(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
 
 
 def mend_pops(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
-    """Spread what a joint jumps in a pop smoothly over the time before and after it, half on either side.
+    """Spread what a joint jumps in a pop smoothly over the time before and after it.
 
     The offset decays with zero slope at both ends, so the velocity stays continuous; a loop's runs on across its wrap.
+    Half of it goes to either side, but for joints that carry resting points (a standing foot) so that these slide least.
     """
     said: list[str] = []
     for _ in range(PASSES):
@@ -94,7 +104,7 @@ def mend_pops(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
         if not pops:
             break
         for pop in pops:
-            motion = _spread(motion, pop)
+            motion = _spread(motion, pop, _shares(motion, pop))
             said.append(_tell(motion, pop))
     return motion, tuple(said)
 
@@ -117,7 +127,7 @@ def find_pops(motion: Motion) -> list[Pop]:
         if all(pop.start >= p.start + p.gap + 1 or p.start >= pop.start + pop.gap + 1 for p in pops):
             pops.append(pop)
     pops.sort(key=lambda pop: pop.start)
-    wrap = _wrap_pop(motion)
+    wrap = _wrap_pop(motion, whole=any(_halves(motion, pop) for pop in pops))
     return [*pops, wrap] if wrap else pops
 
 
@@ -128,7 +138,9 @@ def _pops_of_width(
     surprise, root = _surprise(turns, gap), _surprise(steps[:, None], gap)
     strong = _alone(surprise, gap, around, POP_RADIANS)
     speed = np.linalg.norm(turns, axis=-1) / gap
-    strong &= (speed > POP_SPEED * _beside(single, gap, around))[gap:-gap]
+    speed = (speed / np.maximum(_beside(single, gap, around), 1e-9))[gap:-gap]
+    cut = strong & (speed > CUT_SPEED)
+    strong &= (speed > POP_SPEED) | (cut & (np.count_nonzero(cut, axis=1) >= CUT_JOINTS)[:, None])
     first = gap - pad  # frame at which surprise[0] starts
     size = np.linalg.norm(surprise, axis=-1)
     quiet, root_quiet = _quiet(size, gap, around), _quiet(np.linalg.norm(root, axis=-1), gap, around)
@@ -147,24 +159,59 @@ def _pops_of_width(
     return found
 
 
-def _wrap_pop(motion: Motion) -> Pop | None:
-    """The joints alone in not closing a loop; the root's own turn and travel are the cycle's."""
+def _halves(motion: Motion, pop: Pop) -> bool:
+    """Whether a pop cuts the whole body in the middle of a clip."""
+    jumping = np.count_nonzero(np.linalg.norm(pop.offsets, axis=-1) > FELLOW_RADIANS)
+    middle = (pop.start + 0.5 * pop.gap) / (len(motion) - 1)
+    return bool(jumping > CUT_JOINTS and abs(middle - 0.5) < MIDDLE)
+
+
+def _wrap_pop(motion: Motion, *, whole: bool) -> Pop | None:
+    """The joints alone in not closing a loop (the root's turn and travel are then the cycle's own), or the ``whole`` body."""
     if not motion.loop or len(motion) < 3:
         return None
     offsets = rotation.log(rotation.relative(motion.rotations[-1], motion.rotations[0]))
-    offsets[0] = 0.0
     size = np.linalg.norm(offsets, axis=-1)
-    moving = ~motion.skeleton.is_end & (np.arange(len(size)) > 0)
+    moving = ~motion.skeleton.is_end
+    if whole:
+        rise = np.array([0.0, 0.0, motion.root_positions[0, 2] - motion.root_positions[-1, 2]])
+        return Pop(len(motion) - 1, 0, offsets, rise) if size.max() > FELLOW_RADIANS else None
+    moving[0] = False
     if not moving.any():
         return None
-    jumps = (size > POP_RADIANS) & (size > WRAP_RATIO * np.quantile(size[moving], 0.75))
+    jumps = moving & (size > POP_RADIANS) & (size > WRAP_RATIO * np.quantile(size[moving], 0.75))
     if not jumps.any():
         return None
     return Pop(len(motion) - 1, 0, np.where(jumps[:, None], offsets, 0.0), np.zeros(3))
 
 
-def _spread(motion: Motion, pop: Pop) -> Motion:
-    """The motion with one pop mended."""
+def _shares(motion: Motion, pop: Pop) -> Array:
+    """Share ``(J,)`` of the offsets that goes to the time before the pop: ½, but where resting points would slide."""
+    halves = np.full(len(motion.skeleton), 0.5)
+    reach = round(SPREAD_SECONDS * motion.fps) + 1
+    if not motion.loop:
+        begin = max(pop.start - reach, 0)
+        motion = motion.slice(begin, pop.start + pop.gap + reach + 1)
+        pop = replace(pop, start=pop.start - begin)
+    positions, _ = motion.forward()
+    resting = np.linalg.norm(np.diff(positions, axis=0), axis=-1) * motion.fps < RESTING
+    if pop.gap:
+        resting[pop.start : pop.start + pop.gap] = False
+    carries = resting.any(axis=0)
+    for joint in range(len(carries) - 1, 0, -1):
+        carries[motion.skeleton.parents[joint]] |= carries[joint]
+
+    def slide(share: float) -> float:
+        moved, _ = _spread(motion, pop, np.where(carries, share, halves)).forward()
+        return float(np.linalg.norm(np.diff(moved[..., :2], axis=0), axis=-1)[resting].sum())
+
+    slides = {share: slide(share) for share in (0.5, 0.0, 0.25, 0.75, 1.0)}
+    best = min(slides, key=lambda share: slides[share])
+    return np.where(carries, best, halves) if slides[best] < SLIDES_LESS * slides[0.5] else halves
+
+
+def _spread(motion: Motion, pop: Pop, shares: Array) -> Motion:
+    """The motion with one pop mended, ``shares`` ``(J,)`` of its offsets before it and the rest after it."""
     count = len(motion)
     frames, end = np.arange(count), pop.start + pop.gap
     before, after = pop.start - frames, frames - (end if pop.gap else 0)
@@ -173,13 +220,13 @@ def _spread(motion: Motion, pop: Pop) -> Motion:
         width = min(width, 0.5 * (count - 1))
         if pop.gap:
             before, after = before % (count - 1), after % (count - 1)
-    weight = 0.5 * _fade(before, width) - 0.5 * _fade(after, width)
+    weight = _fade(before, width)[:, None] * shares - _fade(after, width)[:, None] * (1.0 - shares)
     joints = np.flatnonzero(pop.offsets.any(axis=1))
     rotations, roots = motion.rotations.copy(), motion.root_positions.copy()
     rotations[:, joints] = rotation.multiply(
-        rotations[:, joints], rotation.exp(weight[:, None, None] * pop.offsets[joints])
+        rotations[:, joints], rotation.exp(weight[:, joints, None] * pop.offsets[joints])
     )
-    roots += weight[:, None] * pop.root
+    roots += weight[:, :1] * pop.root
     inside = np.arange(pop.start + 1, end)
     share = (inside - pop.start) / max(pop.gap, 1)
     rotations[np.ix_(inside, joints)] = rotation.slerp(
