@@ -47,7 +47,9 @@ def read_frames(path: Path | str, data: bytes, header: Header, *, as_stored: boo
         block = _by_line(path, data, at, header, declared)
     frames = block.shape[1]
     if frames == 0:
-        raise InputError("expected at least one frame, found none", where=path, hint="export it with its animation")
+        raise InputError(
+            "expected at least one frame, found none", where=declared_at, hint="export it with its animation"
+        )
     if frames < LEAST_SHARE * declared:
         raise InputError(
             f"expected {declared} frames as declared, found {frames}",

@@ -208,7 +208,7 @@ class _Scanner:
 
     def _close(self, node: Node) -> None:
         if node.offset is None:
-            raise self.fail(f"OFFSET in {node.what}", "}")
+            raise InputError(f"expected OFFSET in {node.what}, found none", where=f"{self.path}:{node.line}")
         if node.channels is None and not node.is_end:
             warn(self.here, f"{node.what} has no CHANNELS; taken as fixed")
 
@@ -277,7 +277,7 @@ def _parents_by_bvhio(nodes: list[Node]) -> list[int]:
     keeps one a joint, in single precision.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of its maths package, on import
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # of its maths package, on import
         import bvhio  # here, since it is slow to import
 
     with tempfile.NamedTemporaryFile("w", suffix=".bvh", encoding="ascii") as file:

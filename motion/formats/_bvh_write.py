@@ -60,18 +60,11 @@ def write(path: Path | str, motion: Motion, *, unit: float = 0.01, up: str = "y"
     table = np.round(np.concatenate(columns, axis=1), DECIMALS) + 0.0  # + 0.0: no −0
     with files.atomic(path) as file:
         file.write("\n".join(_hierarchy(skeleton, order, offsets, moving)).encode())
-        file.write(f"\nMOTION\nFrames: {len(motion)}\nFrame Time: {frame_time(motion.fps)}\n".encode())
+        file.write(f"\nMOTION\nFrames: {len(motion)}\nFrame Time: {1.0 / motion.fps!r}\n".encode())
         row = " ".join([f"%.{DECIMALS}f"] * table.shape[1]) + "\n"
         for start in range(0, len(table), ROWS):
             part = table[start : start + ROWS]
             file.write((row * len(part) % tuple(part.ravel().tolist())).encode())
-
-
-def frame_time(fps: float) -> str:
-    """Decimal text of 1/fps whose reciprocal is ``fps`` again, to the last bit where doubles allow."""
-    near = 1.0 / fps
-    best = min((near, math.nextafter(near, 0.0), math.nextafter(near, math.inf)), key=lambda x: abs(1.0 / x - fps))
-    return repr(best)
 
 
 def depth_first(skeleton: Skeleton) -> list[int]:

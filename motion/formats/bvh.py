@@ -63,7 +63,7 @@ def read(path: Path | str) -> Motion:
     data = _text(path, stored)
     header = read_header(path, data)
     seconds, block = read_frames(path, data, header, as_stored=data is stored and path.is_file())
-    return _motion(path, header, 1.0 / seconds, block, hashlib.sha256(stored).hexdigest())
+    return _motion(path, header, _rate(seconds), block, hashlib.sha256(stored).hexdigest())
 
 
 def _text(path: Path, stored: bytes) -> bytes:
@@ -74,6 +74,12 @@ def _text(path: Path, stored: bytes) -> bytes:
         except UnicodeDecodeError as error:
             raise InputError("expected UTF-16 text as its first bytes say, found damage", where=path) from error
     return stored.rstrip(b"\0\x1a") if stored.endswith((b"\0", b"\x1a")) else stored
+
+
+def _rate(seconds: float) -> float:
+    """Frames per second of the fewest digits that has this very frame time: 59.94 and not 59.93999999999999."""
+    rates = (float(f"{1.0 / seconds:.{digits}g}") for digits in range(1, 17))
+    return next((rate for rate in rates if rate > 0 and 1.0 / rate == seconds), 1.0 / seconds)
 
 
 def _motion(path: Path, header: Header, fps: float, block: Array, sha256: str) -> Motion:
