@@ -70,11 +70,12 @@ def _cross(a: Array, b: Array) -> Array:
 
 
 class Rows:
-    """Sums of residual rows per link: matrix ``(L, 6, 6, T)`` and right-hand side ``(L, 6, T)``."""
+    """Sums of residual rows per link: matrix ``(L, 6, 6, T)``, right-hand side ``(L, 6, T)``; and their cost ``(T,)``."""
 
     def __init__(self, links: int, frames: int):
         self.matrix = np.zeros((links, 6, 6, frames))
         self.vector = np.zeros((links, 6, frames))
+        self.cost = np.zeros(frames)
 
     def turn(self, link: int, bone: Array, across: Array | float, about: Array | float, error: Array) -> None:
         """Rotation error of a link.
@@ -87,7 +88,9 @@ class Rows:
         extra = about - across
         along = np.einsum("it,it->t", bone, error)
         self.matrix[link, :3, :3] += extra * bone[:, None] * bone[None] + across * np.eye(3)[:, :, None]
-        self.vector[link, :3] += across * error + extra * along * bone
+        force = across * error + extra * along * bone
+        self.vector[link, :3] += force
+        self.cost += np.einsum("it,it->t", error, force)
 
     def point(self, link: int, arm: Array, level: Array, vertical: Array, error: Array) -> None:
         """Position error of a point fixed to a link.
@@ -119,6 +122,7 @@ class Rows:
         m[4, 4] += level
         m[5, 5] += vertical
         fx, fy, fz = level * error[0], level * error[1], vertical * error[2]
+        self.cost += error[0] * fx + error[1] * fy + error[2] * fz
         v[0] += y * fz - z * fy
         v[1] += z * fx - x * fz
         v[2] += x * fy - y * fx

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 from scipy.linalg import solveh_banded
 
 from characters import kinematics
@@ -20,8 +21,19 @@ from motion.errors import SolveError
 from motion.rotation import Array
 from retarget import limits
 from retarget.assemble import Rows, Tree
-from retarget.footprints import Footprints
+from retarget.footprints import Footprints, intervals
 from retarget.targets import Targets
+
+
+RAISE, LOWER = 8.0, 0.25
+"""A frame whose cost rose is damped so much more in the next step, one whose cost fell so much less (Levenberg–Marquardt)."""
+
+SLACK = 1e-4
+"""Share by which a frame's cost may rise, because its neighbours gain."""
+FAILED = 1.5
+"""A frame whose cost rose by this factor goes back, with its neighbours."""
+HELD = 1e12
+"""Damping of a frame that must not move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +41,13 @@ class SolveSettings:
     """Weights and limits of the solve; lengths in metres for a body 1.7 m high, weights per squared radian or metre."""
 
     iterations: int = 8
-    """Gauss–Newton steps at the most"""
+    """Gauss–Newton steps of a round at the most"""
+    rounds: int = 4
+    """further rounds, each only on the frames that still move"""
+    context: float = 0.1
+    """seconds around such frames that may move with them"""
     tolerance: float = 2e-3
-    """a step that moves nothing more than this (rad, m) ends the solve"""
+    """a frame moved by less than this (rad, m) in a step has settled"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
     pin: float = 200000.0
@@ -115,10 +131,59 @@ def slice_targets(targets: Targets, start: int, stop: int) -> Targets:
 
 
 def _solve_window(character: Character, targets: Targets, footprints: Footprints, settings: SolveSettings) -> Array:
+    """All frames together first; then only the runs of frames that still move, tied to their settled neighbours."""
+    frames = len(targets.qpos)
+    damping = np.full(frames, settings.damping)
+    qpos, moving, damping = _descend(
+        character, targets, footprints, settings, targets.qpos, np.zeros(frames, dtype=bool), damping, 0
+    )
+    for _ in range(settings.rounds):
+        if not moving.any():
+            break
+        wide = ndimage.binary_dilation(moving, iterations=max(2, round(settings.context * targets.fps)))
+        moving = np.zeros(frames, dtype=bool)
+        for first, last in intervals(wide):
+            start, stop = max(first - 2, 0), min(last + 2, frames)
+            held = np.ones(stop - start, dtype=bool)
+            held[first - start : last - start] = False
+            qpos[start:stop], moving[start:stop], damping[start:stop] = _descend(
+                character,
+                slice_targets(targets, start, stop),
+                footprints.slice(start, stop),
+                settings,
+                qpos[start:stop],
+                held,
+                damping[start:stop],
+                settings.iterations,
+            )
+    return character.layout.continuous(limits.clamp(character, qpos))
+
+
+def _descend(
+    character: Character,
+    targets: Targets,
+    footprints: Footprints,
+    settings: SolveSettings,
+    qpos: Array,
+    held: np.ndarray,
+    damping: Array,
+    begun: int,
+) -> tuple[Array, np.ndarray, Array]:
+    """Up to ``settings.iterations`` damped Gauss–Newton steps from qpos ``(T, nq)``; frames ``held`` (T,) do not move.
+
+    Args:
+        damping: (T,) to begin with.
+        begun: steps already taken: contacts grow with them.
+
+    Returns:
+        qpos (T, nq), which frames still moved in the last step (T,), and their damping (T,).
+    """
     layout, tree = character.layout, Tree(character)
-    smooth = _Smoothness(tree.nv, len(targets.qpos), targets.fps, settings)
-    qpos = targets.qpos
-    for k in range(settings.iterations):
+    smooth = _Smoothness(tree.nv, len(qpos), targets.fps, settings)
+    damping, best = damping.copy(), None
+    diagonal = np.arange(tree.nv)
+    moving = ~held
+    for k in range(begun, begun + settings.iterations):
         stage = _stage(settings, k)
         pose = kinematics.forward(character, qpos)
         rows = Rows(len(character.links), len(qpos))
@@ -127,19 +192,32 @@ def _solve_window(character: Character, targets: Targets, footprints: Footprints
         footprints.add(rows, pose, stage)
         matrix, right = rows.normal_equations(tree, tree.columns(pose))
         limits.add(character, qpos, matrix, right, stage.limit)
-        matrix[np.arange(tree.nv), np.arange(tree.nv)] += stage.damping
         correction = layout.difference(targets.qpos, qpos)
-        delta = smooth.step(matrix, right, correction)
+        pull = smooth.pull(correction)
+        now = rows.cost + np.einsum("tn,tn->t", correction, pull)
+        if stage.pin == settings.pin:
+            if best is not None:  # a frame that got worse tries a smaller step
+                worse = (now > best.cost * (1 + SLACK)) & ~held
+                damping = np.clip(np.where(worse, RAISE, LOWER) * damping, settings.damping, HELD)
+                failed = ndimage.binary_dilation(now > best.cost * FAILED, iterations=2) & ~held
+                best.restore(failed, qpos, matrix, right, now)
+                correction = layout.difference(targets.qpos, qpos)
+                pull = smooth.pull(correction)
+            best = _Best(now.copy(), qpos.copy(), matrix.copy(), right.copy())
+        matrix[diagonal, diagonal] += np.where(held, HELD, np.maximum(damping, stage.damping))
+        delta = smooth.step(matrix, right.T - pull)
         if not np.isfinite(delta).all():
             raise SolveError(
                 "the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`"
             )
-        size = np.abs(delta).max()
-        delta *= np.minimum(1.0, settings.step / np.maximum(np.abs(delta).max(axis=1, keepdims=True), 1e-12))
+        delta[held] = 0.0
+        size = np.abs(delta).max(axis=1)
+        delta *= np.minimum(1.0, settings.step / np.maximum(size, 1e-12))[:, None]
         qpos = limits.clamp_hinges(character, layout.integrate(qpos, delta))
-        if size < settings.tolerance and stage.pin == settings.pin:
+        moving = size > settings.tolerance
+        if not moving.any() and stage.pin == settings.pin:
             break
-    return layout.continuous(limits.clamp(character, qpos))
+    return qpos, moving, damping
 
 
 def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
@@ -169,6 +247,21 @@ def _root(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
     rows.point(0, np.zeros_like(error), level, vertical, error)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Best:
+    """The last accepted state of every frame, with its equations."""
+
+    cost: Array
+    qpos: Array
+    matrix: Array
+    right: Array
+
+    def restore(self, frames: np.ndarray, qpos: Array, matrix: Array, right: Array, cost: Array) -> None:
+        """Put frames (T,) back, in place."""
+        qpos[frames], cost[frames] = self.qpos[frames], self.cost[frames]
+        matrix[:, :, frames], right[:, frames] = self.matrix[:, :, frames], self.right[:, frames]
+
+
 class _Smoothness:
     """λ₁‖Dc‖² + λ₂‖D²c‖² on the correction c, and the banded step."""
 
@@ -194,23 +287,27 @@ class _Smoothness:
         self.bands = one[:, :, None] * self.first + two[:, :, None] * self.second
         """(3, T, nv)"""
 
-    def step(self, matrix: Array, right: Array, correction: Array) -> Array:
-        """Solve (H + S) δ = g − S c.
+    def pull(self, correction: Array) -> Array:
+        """S c ``(T, nv)`` of corrections c ``(T, nv)``."""
+        bands, frames = self.bands, self.frames
+        out = bands[0] * correction
+        for k in (1, 2):
+            if frames > k:
+                out[:-k] += bands[k, :-k] * correction[k:]
+                out[k:] += bands[k, :-k] * correction[:-k]
+        return out
+
+    def step(self, matrix: Array, force: Array) -> Array:
+        """Solve (H + S) δ = force.
 
         Args:
-            matrix: (nv, nv, T) lower triangle.
-            right: (nv, T).
-            correction: (T, nv) c.
+            matrix: (nv, nv, T) lower triangle of H.
+            force: (T, nv).
 
         Returns:
             δ (T, nv).
         """
         nv, frames, bands = self.nv, self.frames, self.bands
-        force = right.T - bands[0] * correction
-        for k in (1, 2):
-            if frames > k:
-                force[:-k] -= bands[k, :-k] * correction[k:]
-                force[k:] -= bands[k, :-k] * correction[:-k]
         band = np.zeros((frames, nv, 2 * nv + 1))
         for j in range(nv):
             band[:, j, : nv - j] = matrix[j:, j].T

@@ -214,10 +214,9 @@ def steady_axis(carried: Array, directions: tuple[Array, Array], fps: float) -> 
     sine = np.linalg.norm(plane, axis=-1)
     plane = plane / np.maximum(sine, 1e-9)[:, None]
     jumps = np.concatenate([[1.0], np.where(np.einsum("ti,ti->t", carried[1:], carried[:-1]) < 0, -1.0, 1.0)])
-    carried = carried * np.cumprod(jumps)[:, None]
+    sign = np.cumprod(jumps)
+    carried = carried * (sign if sign.sum() >= 0 else -sign)[:, None]  # a flip is a glitch; most frames are right
     bent = np.clip(sine / np.sin(np.deg2rad(40.0)), 0.0, 1.0) ** 2
-    if (bent * np.einsum("ti,ti->t", plane, carried)).sum() < 0:
-        carried = -carried
     if frames < 5:
         return carried + bent[:, None] * plane
     weight = bent * (np.einsum("ti,ti->t", plane, carried) > -0.5) + CARRIED
