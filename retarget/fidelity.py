@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 
-from characters import kinematics
 from characters.character import Character
 from motion import contacts, rotation
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
+from retarget import landmarks
+from retarget.landmarks import TIP, Landmarks, of_body, of_source, segments, splined
 from retarget.measures import Measure, Measures, unmeasured
-from retarget.sampled import Sampled
+from retarget.sampled import RATE, Sampled, longest
 
 JERK_RATE, JERK_CUTOFF, JERK_ORDER = 60, 10.0, 4
 """Hz, Hz, order of the Butterworth low-pass (run both ways)."""
@@ -33,52 +30,10 @@ SIDE_MARGIN = np.deg2rad(5.0)
 """A pair of limbs tells left from right only if its two sides differ by this on average."""
 TRAVEL_WINDOW, TRAVEL = 0.5, 0.2
 """Direction of travel is compared over windows of this many seconds in which the body moves at least this far (m)."""
+MIN_TRAVEL = 0.1
+"""Share of the windows that must travel."""
 
 Roles = contacts.HasChains
-
-
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """The body or the source: points by role at the times of the resampled clip."""
-
-    chains: dict[str, Array]
-    """role → (count, n, 3) the chain's joints from the root outward, then the point that ends it if there is one"""
-    root: Array
-    """(count, 3)"""
-    rest: dict[str, Array]
-    """role → (n, 3) the same at rest"""
-
-    def middle(self, limb: str, *, rest: bool = False) -> Array | None:
-        """Half-way between where the left and the right limb begin."""
-        chains = self.rest if rest else self.chains
-        left, right = chains.get(f"left_{limb}"), chains.get(f"right_{limb}")
-        return None if left is None or right is None else 0.5 * (left[..., 0, :] + right[..., 0, :])
-
-    def across(self, limb: str, *, rest: bool = False) -> Array:
-        """From where the right limb begins to where the left one does."""
-        chains = self.rest if rest else self.chains
-        return chains[f"left_{limb}"][..., 0, :] - chains[f"right_{limb}"][..., 0, :]
-
-    @cached_property
-    def size(self) -> float:
-        """Leg (both its segments) plus trunk, metres: what lengths are divided by, taken the same way on body and source."""
-        trunk = self.trunk(rest=False)
-        return self.leg + (0.0 if trunk is None else float(np.median(np.linalg.norm(trunk, axis=-1))))
-
-    @cached_property
-    def leg(self) -> float:
-        """Hip to knee to ankle, mean of all legs, metres; 0 without legs."""
-        legs = [c for role, c in self.chains.items() if role.endswith("_leg") and c.shape[1] >= 3]
-        return (
-            float(np.mean([np.linalg.norm(np.diff(leg[:, :3], axis=1), axis=-1).sum(axis=1).mean() for leg in legs]))
-            if legs
-            else 0.0
-        )
-
-    def trunk(self, *, rest: bool) -> Array | None:
-        """From between the hips to between the shoulders."""
-        hips, shoulders = self.middle("leg", rest=rest), self.middle("arm", rest=rest)
-        return None if hips is None or shoulders is None else shoulders - hips
 
 
 def fidelity(
@@ -88,36 +43,36 @@ def fidelity(
     roles: Roles,
     *,
     interval: tuple[float, float] | None = None,
-    yaw: float = 0.0,
 ) -> Measures:
     """Measure a clip beside its source.
 
-    - ``airborne_error``: percentage points between the shares of time in which nothing touches the ground (source: no joint or end
-      site within 3 cm of its own resting height, `motion.contacts`).
-    - ``skate`` (cm/s; ``reference`` the source's): horizontal speed × clip(2 − 2^(h / 2.5 cm), 0, 1), mean over feet and frames,
-      whatever the flags say. h is the height of the foot's lowest point; the source's foot is the lowest of ankle, toes and their end
-      sites, each lowered by its own resting height, and its speeds and heights are scaled by leg length.
-    - ``direction_error_deg`` (mean over segments and frames): angle between the directions, in the world, of hip→knee, knee→ankle,
-      shoulder→elbow, elbow→wrist on body and source. A retarget aligns rest poses by bone directions, so at the matched rest
-      both are equal and limbs need no correction; correcting them by the two files' rest poses would count a T- against an
-      A-pose as an error. The trunk (between the hips → between the shoulders) is compared relative to its rest direction: the
-      source's rest direction is carried along in the body's trunk frame (z along the trunk, y from right to left hip), unless
-      the two rest directions are more than 35° apart.
-    - ``jerk_ratio``: root mean square third difference at 60 Hz after a 10 Hz low-pass, over leg plus trunk length, of pelvis, head,
-      hands and feet together, body over source; ``where`` is the point with the largest ratio of its own.
-    - ``side``: the smaller of two shares: of frames in which the line from right to left hips (and shoulders) points to the source's
-      side, and of limb pairs that are nearer in direction to the source's limb of their own side than to the other's. Pairs whose
-      two sides hardly differ do not vote.
-    - ``heading_error_deg``: angle between the root's horizontal displacements on body and source over half-second windows, weighted
-      by the way travelled.
+    - ``airborne_error``: percentage points between the shares of time in which nothing touches the ground (source: no
+      joint or end site within 3 cm of its own resting height, `motion.contacts`).
+    - ``skate`` (cm/s; ``reference`` the source's): horizontal speed × clip(2 − 2^(h / 2.5 cm), 0, 1), mean over feet
+      and frames, whatever the flags say. h is the height of the foot's lowest point; the source's foot is the lowest of
+      ankle, toes and their end sites, each lowered by its own resting height, and its speeds and heights are scaled by
+      leg length.
+    - ``direction_error_deg`` (mean over segments and frames): angle between the directions, in the world, of hip→knee,
+      knee→ankle, shoulder→elbow, elbow→wrist on body and source. A retarget aligns rest poses by bone directions, so at
+      the matched rest both are equal and limbs need no correction; correcting them by the two files' rest poses would
+      count a T- against an A-pose as an error. The trunk (between the hips → between the shoulders) is compared
+      relative to its rest direction: the source's rest direction is carried along in the body's trunk frame (z along
+      the trunk, y from right to left hip), unless the two rest directions are more than 35° apart.
+    - ``jerk_ratio``: root mean square third difference at 60 Hz after a 10 Hz low-pass, over leg plus trunk length, of
+      pelvis, head, hands and feet together, body over source; ``where`` is the point with the largest ratio of its own.
+    - ``side``: the smaller of two shares: of frames in which the line from right to left hips (and shoulders) points to
+      the source's side, and of limb pairs that are nearer in direction to the source's limb of their own side than to
+      the other's. Pairs whose two sides hardly differ do not vote.
+    - ``heading_error_deg``: angle between the root's horizontal displacements on body and source over half-second
+      windows, weighted by the way travelled.
     - ``source_joint_speed`` (rad/s): the fastest joint of the source; what it does is allowed to the body.
 
     Args:
         clip: of ``character``.
         source: standardised (metres, z-up) and cleaned: what was retargeted.
         roles: of the source's joints.
-        interval: seconds of the source the clip covers; by default the clip's ``provenance["interval"]``, else all of it.
-        yaw: radians the result was turned about z against the source.
+        interval: seconds of the source the clip covers; by default the clip's ``provenance["interval"]``, else all of
+        it.
 
     Raises:
         InputError: the clip is not of this body, or the interval is outside the source.
@@ -132,18 +87,226 @@ def fidelity(
             f"expected an interval within {source.duration:.3f} s of the source, found {start:.3f} to {stop:.3f}",
             where=source.name,
         )
-    times = start + np.arange(sampled.count) * sampled.dt * (stop - start) / max(sampled.duration, 1e-9)
-    body, other = _body(sampled), _source(source, roles, times, yaw)
+    times = start + (stop - start) / max(sampled.duration, 1e-9) * sampled.dt * np.arange(
+        sampled.count, dtype=np.float64
+    )
+    body, other = of_body(sampled), of_source(source, roles, times)
     found = contacts.detect(source, roles)
     measures = [
         _airborne(sampled, source, found, times),
-        _skate(sampled, body, other, source, roles, found, times),
+        _skate(sampled, body.leg, other.leg, source, roles, found, times),
         _directions(sampled, body, other),
         _jerk(sampled, body, other, source),
         _side(sampled, body, other),
         _heading(sampled, body, other),
         _source_speed(source, roles, start, stop),
     ]
-    from retarget.quality import kind  # the entry point's, which imports this module
+    return Measures(sampled.kind, sampled.scale, {measure.name: measure for measure in measures})
 
-    return Measures(kind(sampled), sampled.scale, {measure.name: measure for measure in measures})
+
+def _airborne(sampled: Sampled, source: Motion, found: contacts.Contacts, times: Array) -> Measure:
+    if sampled.duration < SHORTEST:
+        return unmeasured("airborne_error", f"shorter than {SHORTEST} s", unit="points")
+    frames = np.clip(np.round(times * source.fps).astype(int), 0, len(source) - 1)
+    share, theirs = 100 * float(sampled.airborne.mean()), 100 * float(found.airborne[frames].mean())
+    time, frame = sampled.place(longest(sampled.airborne != found.airborne[frames]))
+    return Measure(
+        "airborne_error",
+        abs(share - theirs),
+        "points",
+        reference=theirs,
+        time=time,
+        frame=frame,
+        samples=sampled.count,
+        note=f"{share:.1f} % of the clip",
+    )
+
+
+def _skate(
+    sampled: Sampled, leg: float, their_leg: float, source: Motion, roles: Roles, found: contacts.Contacts, times: Array
+) -> Measure:
+    ours = {
+        name: sampled.ground[link]
+        for name in sampled.character.feet
+        if (link := sampled.character.link(name)) in sampled.ground
+    }
+    theirs = [chain for role, chain in roles.chains.items() if role.endswith("leg") and chain]
+    if sampled.duration < SHORTEST or not ours or not theirs or not their_leg or not leg:
+        return unmeasured("skate", f"shorter than {SHORTEST} s, or no feet on both", unit="cm/s")
+    skates = np.array([100 * _skating(g.lowest[:-1], g.slide / sampled.dt, sampled.scale) for g in ours.values()])
+    positions, _ = source.forward()
+    level = found.level
+    reference = []
+    for chain in theirs:
+        joints = _foot(source, chain)
+        resting = np.array([found.resting_height[source.skeleton.names[j]] for j in joints])
+        points = positions[:, joints].copy()
+        points[..., 2] -= level[:, None] + resting
+        points = splined(source, points, times) * leg / their_leg
+        lowest = points[:-1, :, 2].argmin(axis=1)[:, None]
+        speed = np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1) / sampled.dt
+        height = np.take_along_axis(points[:-1, :, 2], lowest, axis=1)[:, 0]
+        reference.append(_skating(height, np.take_along_axis(speed, lowest, axis=1)[:, 0], sampled.scale).mean())
+    foot, step = np.unravel_index(int(skates.argmax()), skates.shape)
+    time, frame = sampled.place(step)
+    return Measure(
+        "skate",
+        float(skates.mean()),
+        "cm/s",
+        p95=float(np.percentile(skates, 95)),
+        worst=float(skates.max()),
+        reference=100 * float(np.mean(reference)),
+        where=list(ours)[foot],
+        time=time,
+        frame=frame,
+        samples=skates.size,
+    )
+
+
+def _skating(height: Array, speed: Array, scale: float) -> Array:
+    """Speeds weighted by nearness to the ground (He et al., *NeMF*, 2022; Zhang et al., *MANN*, 2018)."""
+    return speed * np.clip(2.0 - 2.0 ** (np.maximum(height, 0.0) / (SKATE_HEIGHT * scale)), 0.0, 1.0)
+
+
+def _foot(source: Motion, chain: tuple[str, ...]) -> list[int]:
+    """Ankle and all below it."""
+    members = [source.skeleton.index(chain[min(TIP, len(chain) - 1)])]
+    for joint in members:
+        members += source.skeleton.children(joint)
+    return members
+
+
+def _between(a: Array, b: Array) -> Array:
+    """Angle (…) between directions (…, 3)."""
+    return np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), np.einsum("...i,...i->...", a, b))
+
+
+def _directions(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
+    ours, theirs = segments(body), segments(other)
+    angles = {name: _between(ours[name], theirs[name]) for name in ours if name in theirs}
+    if (trunk := _trunk_error(body, other)) is not None:
+        angles["trunk"] = trunk
+    if not angles:
+        return unmeasured("direction_error_deg", "no limb on both", unit="°")
+    every = np.rad2deg(np.array(list(angles.values())))
+    worst = int(every.mean(axis=1).argmax())
+    time, frame = sampled.place(int(every[worst].argmax()))
+    return Measure(
+        "direction_error_deg",
+        float(every.mean()),
+        "°",
+        p95=float(np.percentile(every, 95)),
+        worst=float(every.max()),
+        where=list(angles)[worst],
+        time=time,
+        frame=frame,
+        samples=every.size,
+    )
+
+
+def _trunk_error(body: Landmarks, other: Landmarks) -> Array | None:
+    """Angle (count,) between the trunks, the body's carrying the source's rest direction where the rest poses
+    compare."""
+    ours, theirs = body.trunk(rest=False), other.trunk(rest=False)
+    if ours is None or theirs is None:
+        return None
+    stands, rests = body.trunk(rest=True), other.trunk(rest=True)
+    assert stands is not None
+    assert rests is not None
+    left, their_left = body.across("leg", rest=True), other.across("leg", rest=True)
+    turn = np.arctan2(left[1], left[0]) - np.arctan2(their_left[1], their_left[0])
+    rests = rotation.rotate(rotation.from_yaw(turn), rests)
+    if _between(stands, rests) < COMPARABLE:
+        carried = rotation.rotate(rotation.conjugate(rotation.from_frame(stands, left)), rests)
+        ours = rotation.rotate(rotation.from_frame(ours, body.across("leg")), carried)
+    return _between(ours, theirs)
+
+
+def _jerk(sampled: Sampled, body: Landmarks, other: Landmarks, source: Motion) -> Measure:
+    if source.fps < JERK_FPS:
+        return unmeasured("jerk_ratio", f"the source has {source.fps:.3g} frames/s, fewer than 30")
+    if sampled.duration < SHORTEST:
+        return unmeasured("jerk_ratio", f"shorter than {SHORTEST} s")
+    ours, theirs = landmarks.points(body), landmarks.points(other)
+    names = [name for name in ours if name in theirs]
+    ratios, squares = [], np.zeros(2)
+    for name in names:
+        pair = np.array([_jerkiness(points[name]) / side.size for points, side in ((ours, body), (theirs, other))])
+        ratios.append(pair[0] / max(pair[1], 1e-9))
+        squares += pair**2
+    if not squares[1] > 0:
+        return unmeasured("jerk_ratio", "the source does not move")
+    where = names[int(np.argmax(ratios))]
+    return Measure(
+        "jerk_ratio", float(np.sqrt(squares[0] / squares[1])), worst=max(ratios), where=where, samples=len(names)
+    )
+
+
+def _jerkiness(points: Array) -> float:
+    """Root mean square jerk of a point (count, 3) sampled at 120 Hz, low-passed, m/s³."""
+    slow = sosfiltfilt(
+        butter(JERK_ORDER, JERK_CUTOFF, fs=JERK_RATE, output="sos"), points[:: int(RATE) // JERK_RATE], axis=0
+    )
+    return float(np.sqrt((np.diff(slow, 3, axis=0) ** 2).sum(axis=1).mean())) * JERK_RATE**3
+
+
+def _side(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
+    shares: list[tuple[float, str]] = []
+    for limb, name in (("leg", "hips"), ("arm", "shoulders")):
+        if body.middle(limb) is None or other.middle(limb) is None:
+            continue
+        same = np.einsum("ti,ti->t", body.across(limb), other.across(limb)) > 0
+        shares.append((float(same.mean()), name))
+    ours, theirs = segments(body), segments(other)
+    kept = []
+    for limb in ("leg", "arm"):
+        names = [f"{half} {{}} {limb}" for half in ("upper", "lower")]
+        pairs = [n for n in names if all(n.format(s) in ours and n.format(s) in theirs for s in ("left", "right"))]
+        if not pairs:
+            continue
+        straight, crossed = (
+            np.mean([_between(ours[n.format(a)], theirs[n.format(b)]) for n in pairs for a, b in matching])
+            for matching in ((("left", "left"), ("right", "right")), (("left", "right"), ("right", "left")))
+        )
+        if abs(straight - crossed) > SIDE_MARGIN:
+            kept.append((float(straight < crossed), f"{limb}s"))
+    shares += kept
+    if not shares:
+        return unmeasured("side", "no pair of limbs on both")
+    value, where = min(shares)
+    return Measure("side", value, where=where if value < 1 else None, samples=sampled.count)
+
+
+def _heading(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
+    window = int(round(TRAVEL_WINDOW / sampled.dt))
+    moved = [
+        hips[window:, :2] - hips[:-window, :2]
+        for hips in (landmarks.points(body)["pelvis"], landmarks.points(other)["pelvis"])
+    ]
+    if not len(moved[0]):
+        return unmeasured("heading_error_deg", f"shorter than {TRAVEL_WINDOW} s", unit="°")
+    way = np.min([np.linalg.norm(m, axis=1) for m in moved], axis=0)
+    travels = way > TRAVEL * sampled.scale
+    if travels.sum() < MIN_TRAVEL * len(way) or not travels.any():
+        return unmeasured("heading_error_deg", "it barely travels", unit="°", samples=int(travels.sum()))
+    (a, b), (c, d) = moved[0].T, moved[1].T
+    error = np.where(travels, np.rad2deg(np.abs(np.arctan2(a * d - b * c, a * c + b * d))), 0.0)
+    time, frame = sampled.place(int(error.argmax()))
+    weight = way * travels
+    mean = float((error * weight).sum() / weight.sum())
+    return Measure(
+        "heading_error_deg", mean, "°", worst=float(error.max()), time=time, frame=frame, samples=int(travels.sum())
+    )
+
+
+def _source_speed(source: Motion, roles: Roles, start: float, stop: float) -> Measure:
+    joints = [source.skeleton.index(name) for role, chain in roles.chains.items() if role != "root" for name in chain]
+    rows = slice(int(start * source.fps), int(np.ceil(stop * source.fps)) + 1)
+    turned = source.rotations[rows][:, joints]
+    if turned.shape[0] < 2 or turned.shape[1] == 0:
+        return unmeasured("source_joint_speed", "no motion", unit="rad/s")
+    speed = rotation.angle(turned[:-1], turned[1:]) * source.fps
+    step, joint = np.unravel_index(int(speed.argmax()), speed.shape)
+    where = source.skeleton.names[joints[joint]]
+    time = max(float(step / source.fps + rows.start / source.fps - start), 0.0)
+    return Measure("source_joint_speed", float(speed.max()), "rad/s", where=where, time=time, samples=speed.size)

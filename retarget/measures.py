@@ -1,4 +1,5 @@
-"""What a quality measure is, how good is good enough, and the verdict. DESIGN's list as data; the measuring is in `retarget.quality`."""
+"""What a quality measure is, how good is good enough, and the verdict. DESIGN's list as data; the measuring is in
+`retarget.quality`."""
 
 from __future__ import annotations
 
@@ -150,7 +151,8 @@ THRESHOLDS: dict[Kind, tuple[Threshold, ...]] = {
         *_ALWAYS,
     ),
 }
-"""How good is good enough, by kind of clip, lengths for a body of `REFERENCE_HEIGHT`. A measure without a row is reported only."""
+"""How good is good enough, by kind of clip, lengths for a body of `REFERENCE_HEIGHT`. A measure without a row is
+reported only."""
 
 
 @dataclass(frozen=True, slots=True)

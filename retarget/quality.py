@@ -1,8 +1,8 @@
 """How good a clip is, defined once: used by retarget, validate and report alike.
 
-`intrinsic` needs the clip and the body alone, `fidelity` the source as well, `verdict` holds both against `THRESHOLDS`. All are
-measured on the clip at 120 Hz (`retarget.sampled`), but for `pop`, `seam` and limits, which are about the stored samples
-themselves: interpolation would hide the very jumps they look for.
+`intrinsic` needs the clip and the body alone, `fidelity` the source as well, `verdict` holds both against `THRESHOLDS`.
+All are measured on the clip at 120 Hz (`retarget.sampled`), but for `pop`, `seam` and limits, which are about the
+stored samples themselves: interpolation would hide the very jumps they look for.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from motion.clip import Clip, Trajectory
 from motion.rotation import Array
 from retarget.feasibility import feasibility, self_penetration
 from retarget.fidelity import fidelity
-from retarget.measures import THRESHOLDS, Kind, Measure, Measures, Threshold, Verdict, unmeasured, verdict
-from retarget.sampled import AIRBORNE_HEIGHT, Sampled
+from retarget.measures import THRESHOLDS, Measure, Measures, Threshold, Verdict, unmeasured, verdict
+from retarget.sampled import Sampled, longest
 
 __all__ = [
     "THRESHOLDS",
@@ -27,50 +27,35 @@ __all__ = [
     "Verdict",
     "fidelity",
     "intrinsic",
-    "kind",
     "verdict",
 ]
 
 FEWEST = 12
 """Stance steps (0.1 s) below which slide and float are not measured."""
 STILL_SPEED = 0.5
-"""Of the whole body, norm of rad/s and m/s: `pop` and `seam` compare a step with no less than this, or stillness would divide by nothing."""
+"""Of the whole body, norm of rad/s and m/s: `pop` and `seam` compare a step with no less than this, or stillness would
+divide by nothing."""
 STILL_ACCELERATION = 5.0
 """The same for the velocity at the seam, norm of rad/s² and m/s²."""
-FLOOR_SHARE = 0.1
-"""A clip is a floor clip when more than feet and hands is on the ground, or the root low, for this share of it."""
-LOW_ROOT = 0.3
-"""Root height over its height at rest below which a body lies or rolls."""
-
-
-def kind(sampled: Sampled) -> Kind:
-    """Upright or floor, from the data: floor when for a tenth of the frames a link that is neither a foot nor ends an arm (a
-    cartwheel is upright) is within `AIRBORNE_HEIGHT` of the ground, or the root is below `LOW_ROOT` of its height at rest."""
-    character = sampled.character
-    bearing = {character.link(name) for name in character.feet}
-    bearing |= {1 + character.joint(chain[-1]) for role, chain in character.roles.items() if role.endswith("_arm")}
-    others = [ground.lowest[: sampled.count] for link, ground in sampled.ground.items() if link not in bearing]
-    low = sampled.qpos[: sampled.count, 2] < LOW_ROOT * character.rest[2]
-    if others:
-        low |= np.min(others, axis=0) < AIRBORNE_HEIGHT * sampled.scale
-    return "floor" if low.mean() >= FLOOR_SHARE else "upright"
 
 
 def intrinsic(clip: Clip | Trajectory | Sampled, character: Character) -> Measures:
     """What the clip and the body alone tell.
 
-    - ``slide_cm_s`` (mean, p95 over flagged link and step): horizontal speed of the link's body-fixed points within 5 mm of its
-      lowest, averaged; of a sphere or capsule the material point at the bottom, so rolling is not sliding.
-    - ``drift_cm``: length of the vector sum of those displacements over one unbroken stance, across a loop's wrap; mean over stances.
+    - ``slide_cm_s`` (mean, p95 over flagged link and step): horizontal speed of the link's body-fixed points within 5
+      mm of its lowest, averaged; of a sphere or capsule the material point at the bottom, so rolling is not sliding.
+    - ``drift_cm``: length of the vector sum of those displacements over one unbroken stance, across a loop's wrap; mean
+      over stances.
     - ``penetration_cm`` (maximum, p95 over frames): deepest point of any shape under the ground.
     - ``float_cm`` (p95 over flagged link and frame): height of the link's lowest point.
-    - ``contact_agreement``: share of (frame, link) where flag equals body contact; links are the feet and every flagged link.
+    - ``contact_agreement``: share of (frame, link) where flag equals body contact; links are the feet and every flagged
+      link.
     - ``airborne_share``: of the frames, no shape near the ground.
-    - ``pop``: size of a step over the mean of the steps before and after, worst interior one; a step is one or two samples long
-      (a jump takes one, a one-frame spike two). Its size is the norm of `Layout.difference`: joint and root angles in rad, root
-      translation in m over the body's scale.
-    - ``seam``: the same of the step across a loop's wrap. ``seam_velocity``: larger second difference at the wrap over the
-      clip's p95.
+    - ``pop``: size of a step over the mean of the steps before and after, worst interior one; a step is one or two
+      samples long (a jump takes one, a one-frame spike two). Its size is the norm of `Layout.difference`: joint and
+      root angles in rad, root translation in m.
+    - ``seam``: the same of the step across a loop's wrap. ``seam_velocity``: larger second difference at the wrap over
+      the clip's p95.
     - ``limit_excess_deg``: beyond a hinge's range, a ball's swing cone or twist range; ``joint_speed_max`` (rad/s).
     - ``self_penetration_cm``, ``torque_ratio``, ``root_residual``: see `retarget.feasibility`.
 
@@ -93,7 +78,7 @@ def intrinsic(clip: Clip | Trajectory | Sampled, character: Character) -> Measur
         self_penetration(sampled),
         *feasibility(sampled),
     ]
-    return Measures(kind(sampled), sampled.scale, {measure.name: measure for measure in measures})
+    return Measures(sampled.kind, sampled.scale, {measure.name: measure for measure in measures})
 
 
 def _stances(sampled: Sampled) -> list[Measure]:
@@ -193,7 +178,7 @@ def _agreement(sampled: Sampled) -> Measure:
         return unmeasured("contact_agreement", "no link to compare")
     agree = np.array([sampled.flags(n) == sampled.body_contact(sampled.character.link(n)) for n in names])
     worst = int(agree.mean(axis=1).argmin())
-    time, frame = sampled.place(_longest(~agree[worst]))
+    time, frame = sampled.place(longest(~agree[worst]))
     return Measure(
         "contact_agreement",
         float(agree.mean()),
@@ -206,21 +191,6 @@ def _agreement(sampled: Sampled) -> Measure:
         frame,
         agree.size,
     )
-
-
-def _longest(bad: np.ndarray) -> int:
-    """Where the longest run of True begins."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
-    if len(edges) == 0:
-        return 0
-    return int(edges[::2][np.argmax(edges[1::2] - edges[::2])])
-
-
-def _sizes(sampled: Sampled, steps: Array) -> Array:
-    """Norm (…) of tangents (…, nv): rad, and metres over the body's scale."""
-    weight = np.ones(steps.shape[-1])
-    weight[:3] = 1.0 / sampled.scale
-    return np.linalg.norm(steps * weight, axis=-1)
 
 
 def _culprit(sampled: Sampled, step: Array, usual: Array) -> str:
@@ -236,7 +206,7 @@ def _pop(sampled: Sampled) -> Measure:
     steps = sampled.character.layout.difference(sampled.own[:-1], sampled.own[1:])
     if len(steps) < 4:
         return unmeasured("pop", "fewer than 5 samples", samples=len(steps))
-    size, floor = _sizes(sampled, steps), STILL_SPEED / sampled.own_fps
+    size, floor = np.linalg.norm(steps, axis=1), STILL_SPEED / sampled.own_fps
     one = size[1:-1] / np.maximum(0.5 * (size[:-2] + size[2:]), floor)
     two = 0.5 * (size[1:-2] + size[2:-1]) / np.maximum(0.5 * (size[:-3] + size[3:]), floor)
     wide = 2 if two.max() > one.max() else 1
@@ -259,11 +229,11 @@ def _seam(sampled: Sampled) -> list[Measure]:
     after = np.concatenate([own[1:], beyond])
     before = np.concatenate([own, beyond[:1]])
     steps = layout.difference(before, after)
-    size = _sizes(sampled, steps)
+    size = np.linalg.norm(steps, axis=1)
     last = len(own) - 1  # the step across the wrap; the one after it is the first again
     usual = 0.5 * (size[last - 1] + size[last + 1])
     ratio = size[last] / max(usual, STILL_SPEED / sampled.own_fps)
-    second = _sizes(sampled, np.diff(steps, axis=0))
+    second = np.linalg.norm(np.diff(steps, axis=0), axis=1)
     velocity = second[-2:].max() / max(float(np.percentile(second[:-2], 95)), STILL_ACCELERATION / sampled.own_fps**2)
     where = _culprit(sampled, steps[last], 0.5 * (steps[last - 1] + steps[last + 1]))
     place = {"where": where, "time": sampled.duration, "frame": last, "samples": len(steps)}

@@ -1,7 +1,8 @@
 """A clip on its body at 120 Hz, a loop across its wrap: what all quality measures share, computed once.
 
-Poses between the clip's own come from a cubic spline through qpos, quaternions by their sign-continuous components and normalised:
-twice continuously differentiable, so accelerations and jerks are the motion's (linear interpolation would add a kink a sample).
+Poses between the clip's own come from a cubic spline through qpos, quaternions by their sign-continuous components and
+normalised: twice continuously differentiable, so accelerations and jerks are the motion's (linear interpolation would
+add a kink a sample).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from motion import rotation
 from motion.clip import NO_OFFSET, Clip, CycleOffset, Layout, Trajectory
 from motion.errors import InputError
 from motion.rotation import Array
-from retarget.measures import REFERENCE_HEIGHT
+from retarget.measures import REFERENCE_HEIGHT, Kind
 
 RATE = 120.0
 """Hz"""
@@ -33,6 +34,10 @@ AIRBORNE_HEIGHT = 0.03
 """Airborne: no shape of the whole body is closer to the ground (m)."""
 SOLE = 0.005
 """Metres above a link's lowest point up to which its points bear it."""
+FLOOR_SHARE = 0.1
+"""A clip is a floor clip when more than feet and hands is on the ground, or the root low, for this share of it."""
+LOW_ROOT = 0.3
+"""Root height over its height at rest below which a body lies or rolls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +118,8 @@ class Sampled:
         return self.character.layout.difference(self.qpos[:-1], self.qpos[1:])
 
     def before(self, steps: Array) -> Array:
-        """The step that leads to each of the counting frames of a loop ``(count, nv)``: the wrap's, turned back, for the first."""
+        """The step that leads to each of the counting frames of a loop ``(count, nv)``: the wrap's, turned back, for
+        the first."""
         out = np.roll(steps, 1, axis=0)
         out[0, :3] = rotation.rotate(rotation.from_yaw(np.float64(-self.offset.yaw)), out[0, :3])
         return out
@@ -181,6 +187,20 @@ class Sampled:
         """(count,) bool: no shape is near the ground."""
         return self.lowest > AIRBORNE_HEIGHT * self.scale
 
+    @cached_property
+    def kind(self) -> Kind:
+        """Upright or floor, from the data: floor when for a tenth of the frames a link that is neither a foot nor ends
+        an arm (a cartwheel is upright) is within `AIRBORNE_HEIGHT` of the ground, or the root below `LOW_ROOT` of its
+        height at rest."""
+        character = self.character
+        bearing = {character.link(name) for name in character.feet}
+        bearing |= {1 + character.joint(chain[-1]) for role, chain in character.roles.items() if role.endswith("_arm")}
+        others = [ground.lowest[: self.count] for link, ground in self.ground.items() if link not in bearing]
+        low = self.qpos[: self.count, 2] < LOW_ROOT * character.rest[2]
+        if others:
+            low |= np.min(others, axis=0) < AIRBORNE_HEIGHT * self.scale
+        return "floor" if low.mean() >= FLOOR_SHARE else "upright"
+
     def flags(self, link: str) -> np.ndarray:
         """(count,) bool: the clip's flag of the sample nearest to each frame."""
         own = self.contacts[link]
@@ -201,6 +221,12 @@ class Sampled:
         time = float(frame * self.dt)
         own = int(round(time * self.own_fps))
         return time, own % len(self.own) if self.loop else min(own, len(self.own) - 1)
+
+
+def longest(bad: np.ndarray) -> int:
+    """Where the longest run of True begins; 0 if nothing is."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
+    return int(edges[::2][np.argmax(edges[1::2] - edges[::2])]) if len(edges) else 0
 
 
 def _spline(layout: Layout, own: Array, loop: bool, offset: CycleOffset, at: Array) -> Array:
