@@ -72,9 +72,9 @@ class Pop:
 
 
 def mend_spikes(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
-    """Replace single frames in which a joint leaves its course and comes back by what lies half-way between its neighbours."""
+    """Replace single frames in which a joint leaves its course and comes back by the middle of their neighbours."""
     q = motion.rotations
-    if len(motion) < 5:
+    if len(motion) < 5 or POP_SECONDS * motion.fps < 1.0 - 1e-6:
         return motion, ()
     middle = rotation.slerp(q[:-2], q[2:], np.float64(0.5))
     surprise = rotation.log(rotation.relative(middle, q[1:-1]))
@@ -311,6 +311,6 @@ def _tell(motion: Motion, pop: Pop) -> str:
     order = np.argsort(-size, kind="stable")
     jumping = [int(j) for j in order if size[j] > 0]
     shown = ", ".join(f"{motion.skeleton.names[j]} {size[j]:.2f}" for j in jumping[:4])
-    more = f" and {len(jumping) - 4} joints less" if len(jumping) > 4 else ""
+    more = f" and less in {len(jumping) - 4} more" if len(jumping) > 4 else ""
     where = "at the loop's wrap" if pop.gap == 0 else f"at {_time(motion, pop.start + pop.gap)}"
-    return f"spread a pop {where} over {SPREAD_SECONDS} s on either side: {shown} rad{more}"
+    return f"spread a pop {where} over the {SPREAD_SECONDS} s around it: {shown} rad{more}"
