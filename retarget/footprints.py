@@ -87,14 +87,14 @@ class Footprints:
             anchors[link], flags[name] = out, still
         return cls(support, stance, clearance, anchors, flags)
 
-    def slice(self, start: int, stop: int) -> Footprints:
-        """Frames ``start:stop``."""
+    def take(self, index: np.ndarray) -> Footprints:
+        """The frames ``index`` (n,)."""
         return Footprints(
             self.support,
-            {k: v[start:stop] for k, v in self.stance.items()},
-            {k: v[start:stop] for k, v in self.clearance.items()},
-            {k: v[start:stop] for k, v in self.anchors.items()},
-            {k: v[start:stop] for k, v in self.flags.items()},
+            {k: v[index] for k, v in self.stance.items()},
+            {k: v[index] for k, v in self.clearance.items()},
+            {k: v[index] for k, v in self.anchors.items()},
+            {k: v[index] for k, v in self.flags.items()},
         )
 
     def add(self, rows: Rows, pose: kinematics.Pose, settings: SolveSettings) -> None:

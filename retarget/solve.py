@@ -21,9 +21,8 @@ from motion.errors import SolveError
 from motion.rotation import Array
 from retarget import limits
 from retarget.assemble import Rows, Tree
-from retarget.footprints import Footprints, intervals
+from retarget.footprints import Footprints
 from retarget.targets import Targets
-
 
 RAISE, LOWER = 8.0, 0.25
 """A frame whose cost rose is damped so much more in the next step, one whose cost fell so much less (Levenberg–Marquardt)."""
@@ -42,11 +41,11 @@ class SolveSettings:
 
     iterations: int = 8
     """Gauss–Newton steps of a round at the most"""
-    rounds: int = 4
-    """further rounds, each only on the frames that still move"""
+    rounds: int = 6
+    """rounds at the most, all but the first only on the frames that still move"""
     context: float = 0.1
     """seconds around such frames that may move with them"""
-    tolerance: float = 2e-3
+    tolerance: float = 1e-2
     """a frame moved by less than this (rad, m) in a step has settled"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
@@ -107,7 +106,8 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
     ramp = np.linspace(0.0, 1.0, settings.overlap)
     for start in range(0, max(frames - settings.overlap, 1), step):
         stop = min(start + settings.window, frames)
-        part = _solve_window(character, slice_targets(targets, start, stop), footprints.slice(start, stop), settings)
+        index = np.arange(start, stop)
+        part = _solve_window(character, take(targets, index), footprints.take(index), settings)
         if start > 0:
             shared = min(settings.overlap, len(part))
             blended = layout.interpolate(out[start : start + shared], part[:shared], ramp[:shared])
@@ -118,15 +118,15 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
     return Solution(out, footprints.flags)
 
 
-def slice_targets(targets: Targets, start: int, stop: int) -> Targets:
-    """Frames ``start:stop`` of targets."""
+def take(targets: Targets, index: np.ndarray) -> Targets:
+    """The frames ``index`` (n,) of targets."""
     return replace(
         targets,
-        qpos=targets.qpos[start:stop],
-        root=targets.root[start:stop],
-        rotations=targets.rotations[start:stop],
-        stance={k: v[start:stop] for k, v in targets.stance.items()},
-        clearance={k: v[start:stop] for k, v in targets.clearance.items()},
+        qpos=targets.qpos[index],
+        root=targets.root[index],
+        rotations=targets.rotations[index],
+        stance={k: v[index] for k, v in targets.stance.items()},
+        clearance={k: v[index] for k, v in targets.clearance.items()},
     )
 
 
@@ -137,25 +137,23 @@ def _solve_window(character: Character, targets: Targets, footprints: Footprints
     qpos, moving, damping = _descend(
         character, targets, footprints, settings, targets.qpos, np.zeros(frames, dtype=bool), damping, 0
     )
-    for _ in range(settings.rounds):
+    for k in range(1, settings.rounds):
         if not moving.any():
             break
-        wide = ndimage.binary_dilation(moving, iterations=max(2, round(settings.context * targets.fps)))
+        free = ndimage.binary_dilation(moving, iterations=max(2, round(settings.context * targets.fps)))
+        index = np.flatnonzero(ndimage.binary_dilation(free, iterations=2))  # ‖c̈‖² reaches two frames beyond
+        part = _descend(
+            character,
+            take(targets, index),
+            footprints.take(index),
+            settings,
+            qpos[index],
+            ~free[index],
+            damping[index],
+            k * settings.iterations,
+        )
         moving = np.zeros(frames, dtype=bool)
-        for first, last in intervals(wide):
-            start, stop = max(first - 2, 0), min(last + 2, frames)
-            held = np.ones(stop - start, dtype=bool)
-            held[first - start : last - start] = False
-            qpos[start:stop], moving[start:stop], damping[start:stop] = _descend(
-                character,
-                slice_targets(targets, start, stop),
-                footprints.slice(start, stop),
-                settings,
-                qpos[start:stop],
-                held,
-                damping[start:stop],
-                settings.iterations,
-            )
+        qpos[index], moving[index], damping[index] = part
     return character.layout.continuous(limits.clamp(character, qpos))
 
 
