@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from motion.errors import InputError, MimicError, MimicWarning
+from motion.errors import InputError, MimicError, MimicWarning, nearest
 from pipeline import console
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
     from pipeline.stages import Checked, Retargeted
+    from retarget.measures import Verdict
 
 BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 """exit codes beside those of `motion.errors`: a bug of ours, Ctrl-C, nobody reads our stdout"""
@@ -121,16 +122,16 @@ def ingest(file: Path, out: Path, name: str | None, as_json: bool) -> int:
 @as_json
 def map_(file: Path, char: str, output: Path | None, as_json: bool) -> int:
     """Propose which joints of FILE drive which roles of a character, as an editable map.toml."""
-    from motion import files
     from pipeline import stages
 
-    proposal = stages.map_(file, char)
+    mapping, comment = stages.map_(file, char)
     if output is not None:
-        files.write_text(output, proposal.text)
+        mapping.save(output, comment)
     if as_json:
-        console.emit_json(proposal.to_json())
+        roles = {role: list(chain) for role, chain in mapping.roles.items()}
+        console.emit_json({"unit": mapping.unit, "up": mapping.up, "roles": roles, "weights": mapping.weights})
     elif output is None:
-        print(proposal.text, end="")
+        print(mapping.to_toml(comment), end="")
     else:
         print(output)
     return 0
@@ -168,13 +169,7 @@ def retarget(
         with console.working(f"{file} → {char}"):
             return stages.retarget(file, char, out=out, name=name, settings=settings)
 
-    def show(done: Retargeted) -> None:
-        data = done.to_json()
-        quality = data.pop("quality")
-        console.facts(data.items())
-        console.table(CHECK_COLUMNS, _check_rows(quality["checks"]), title="quality")
-
-    return _each(files, work, show, as_json)
+    return _each(files, work, _show_retargeted, as_json)
 
 
 @cli.command()
@@ -189,15 +184,14 @@ def phase(clip: Path, cycle: tuple[float, float] | None, loop: bool | None, as_j
     from pipeline import stages
 
     done = stages.phase(clip, cycle=cycle, loop=loop)
-    data = done.to_json()
     if as_json:
-        console.emit_json(data)
+        console.emit_json(done.to_json())
         return 0
-    candidates = data.pop("candidates")
-    console.facts(data.items())
+    candidates = done.to_json()["phase"]["candidates"]
     if candidates:
-        columns = tuple(candidates[0])
-        console.table(columns, [tuple(row.values()) for row in candidates], title="candidates")
+        columns = ("start", "stop", "seam", "coverage", "evidence", "rejected")
+        console.table(columns, [[row[key] for key in columns] for row in candidates], title="candidates")
+    _show_retargeted(done)
     return 0
 
 
@@ -209,12 +203,14 @@ def gains(clip: Path, preset: str, as_json: bool) -> int:
     """Derive the PD gains of a retargeted CLIP again, and write its gains.json."""
     from pipeline import stages
 
-    done = stages.gains(clip, preset=preset)
+    path, derived = stages.gains(clip)
     if as_json:
-        console.emit_json(done.gains.model_dump())
+        console.emit_json(derived.model_dump())
         return 0
-    rows = [(joint, g.kp, g.kd, g.torque_limit) for joint, g in done.gains.presets[preset].items()]
-    console.table(("joint", "kp N·m/rad", "kd N·m·s/rad", "limit N·m"), rows, title=f"{done.path} · {preset}")
+    if preset not in derived.presets:
+        raise InputError(f"no preset {preset!r}", hint=nearest(preset, derived.presets))
+    rows = [(joint, gain.kp, gain.kd, gain.torque_limit) for joint, gain in derived.presets[preset].items()]
+    console.table(("joint", "kp N·m/rad", "kd N·m·s/rad", "limit N·m"), rows, title=f"{preset} gains of {path}")
     return 0
 
 
@@ -234,9 +230,9 @@ def validate(clips: Sequence[Path], source: Path | None, char: str | None, as_js
             return stages.validate(clip, source=source, char=char)
 
     def show(checked: Checked) -> None:
-        data = checked.to_json()
-        console.table(CHECK_COLUMNS, _check_rows(data["checks"]), title=f"{checked.name} on {checked.character}")
-        print(f"verdict: {checked.status}")
+        title = f"{checked.clip.name} on {checked.clip.character}"
+        console.table(CHECK_COLUMNS, _check_rows(checked.verdict), title=title)
+        print(_verdict_line(checked.verdict))
 
     return _each(clips, work, show, as_json)
 
@@ -260,17 +256,17 @@ def export(file: Path, format_: str, output: Path | None, as_json: bool) -> int:
 
 @cli.command()
 @file
-@click.option("-o", "--output", type=PATH, required=True, help="A .gif (moving) or .png (a strip of poses).")
-@click.option(
-    "--source", type=PATH, help="Motion to draw beside the body.  [default: the clip's own source, if present]"
-)
+@click.option("-o", "--output", type=PATH, required=True, help="A .gif or .mp4 (moving) or .png (a strip of poses).")
+@click.option("--source", type=PATH, help="Motion to draw beside the body.  [default: the clip's own, if present]")
+@click.option("--camera", default="side", show_default=True, help="One of side, front, three-quarter, top.")
+@click.option("--plot", is_flag=True, help="Plot contacts, heights and speeds instead (.png, .svg, .pdf).")
 @as_json
-def render(file: Path, output: Path, source: Path | None, as_json: bool) -> int:
+def render(file: Path, output: Path, source: Path | None, camera: str, plot: bool, as_json: bool) -> int:
     """Draw a clip FILE, with its source's skeleton beside the body."""
     from pipeline import stages
 
     with console.working(f"drawing {output}"):
-        path = stages.render(file, output, source=source)
+        path = stages.render(file, output, source=source, camera=camera, plot=plot)
     if as_json:
         console.emit_json({"path": str(path)})
     else:
@@ -347,25 +343,30 @@ def schema(schema_name: str, as_json: bool) -> int:
 CHECK_COLUMNS = ("measure", "found", "limit", "unit", "where", "status")
 
 
-def _check_rows(checks: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+def _check_rows(verdict: Verdict) -> list[tuple[object, ...]]:
     rows = []
-    for check in checks:
-        field = "" if check["field"] == "value" else f" {check['field']}"
-        limit = check.get("limit")
-        sign = "≥" if check.get("at_least") else "≤"
-        time = check.get("time")
-        place = ", ".join(p for p in (check.get("where"), None if time is None else f"{time:.2f} s") if p)
-        rows.append(
-            (
-                check["measure"] + field,
-                check.get("found"),
-                "" if limit is None else f"{sign} {console.show(limit)}",
-                check.get("unit", ""),
-                place,
-                check["status"],
-            )
-        )
+    for check in verdict.checks:
+        name = check.measure if check.field == "value" else f"{check.measure} {check.field}"
+        limit = "" if check.limit is None else f"{'≥' if check.at_least else '≤'} {console.show(check.limit)}"
+        time = None if check.time is None else f"{check.time:.2f} s"
+        place = ", ".join(part for part in (check.where, time) if part)
+        rows.append((name, check.found, limit, check.unit, place, check.status))
     return rows
+
+
+def _verdict_line(verdict: Verdict) -> str:
+    answer = "pass" if verdict.passed else f"fail: {', '.join(verdict.failed)}"
+    return f"verdict as {'an' if verdict.kind[0] in 'aeiou' else 'a'} {verdict.kind} clip: {answer}"
+
+
+def _show_retargeted(done: Retargeted) -> None:
+    console.table(CHECK_COLUMNS, _check_rows(done.verdict), title=f"{done.clip.name} on {done.clip.character}")
+    for sentence in done.mended:
+        print(f"mended: {sentence}")
+    shape = "loop" if done.clip.loop else "one-shot"
+    print(f"{shape} of {done.clip.duration:.3f} s: {done.report.reason}")
+    print(_verdict_line(done.verdict))
+    print(done.folder)
 
 
 def _each(
@@ -400,7 +401,7 @@ def _each(
     return worst
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: list[str] | None = None) -> int:
     """Run a command line and give its exit code; nothing but a debugged bug raises."""
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", MimicWarning)

@@ -1,0 +1,106 @@
+"""A motion file found, read, understood and cleaned: what every stage starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from motion import files, formats
+from motion.errors import InputError, nearest
+from motion.motion import Motion, standardise
+from motion.roles import Axes, Roles, infer_axes, infer_roles
+from pipeline import samples
+from pipeline.clean import clean
+from retarget.mapping import Mapping
+
+RAW = Path("raw_mocap")
+"""where a bare file name is looked for, and where samples go"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A motion file, understood."""
+
+    path: Path
+    sha256: str
+    raw: Motion
+    """as in the file: its unit and axes"""
+    roles: Roles
+    axes: Axes
+    motion: Motion
+    """standardised and cleaned"""
+    mended: tuple[str, ...]
+    """what cleaning did"""
+
+    @property
+    def mapping(self) -> Mapping:
+        """The map that reproduces this reading."""
+        return Mapping(dict(self.roles.chains), self.axes.unit, self.axes.up, evidence=dict(self.roles.evidence))
+
+    @property
+    def dropped(self) -> float:
+        """Seconds at the file's start that cleaning dropped."""
+        return (len(self.raw) - len(self.motion)) / self.raw.fps
+
+
+def find(path: Path | str, raw: Path = RAW) -> Path:
+    """The file a user means: the path itself, or a name in ``raw``; a sample missing there is written.
+
+    Raises:
+        InputError: no such file, with the nearest names there are.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("expected a motion file, found a folder", where=path, hint=f"name the files: {path}/*.bvh")
+    if path.exists():
+        return path
+    if path.parent not in (Path(), raw):
+        raise InputError("no such file", where=path, hint=_neighbours(path.parent, path.name))
+    there = raw / path.name
+    if not there.exists() and path.name in samples.names():
+        samples.write_samples(raw, [path.stem])
+    if not there.exists():
+        there_are = [p.name for p in raw.iterdir() if p.suffix not in (".toml", ".md")] if raw.is_dir() else []
+        raise InputError("no such file", where=path, hint=nearest(path.name, {*there_are, *samples.names()}))
+    return there
+
+
+def read(path: Path | str, *, mapping: Mapping | None = None, name: str | None = None) -> Source:
+    """Read, understand and clean a motion file.
+
+    Args:
+        path: see `find`.
+        mapping: a user's map; unit, up axis and roles are inferred without it.
+        name: of the motion; the file's stem by default.
+
+    Raises:
+        InputError: unreadable, not a motion, a map that does not fit.
+    """
+    path = find(path)
+    digest = files.sha256(path)
+    meta = samples.read_meta(path).model_dump(exclude_none=True)
+    raw = formats.read(path)
+    raw = replace(
+        raw,
+        name=name or path.stem,
+        loop=meta.pop("loop", raw.loop),
+        provenance={**raw.provenance, "meta": meta} if meta else raw.provenance,
+    )
+    if mapping is None:
+        roles = infer_roles(raw)
+        axes = infer_axes(raw, roles)
+    else:
+        mapping.check(raw.skeleton, "the map")
+        named = {joint for chain in mapping.roles.values() for joint in chain}
+        rest = tuple(joint for joint in raw.skeleton.names if joint not in named)
+        roles = Roles(dict(mapping.roles), dict.fromkeys(mapping.roles, "the map"), rest)
+        axes = Axes(mapping.unit, mapping.up, {"unit": "the map", "up": "the map"}, {"unit": 1.0, "up": 1.0})
+    motion, mended = clean(standardise(raw, unit=axes.unit, up=axes.up), roles)
+    return Source(path, digest, raw, roles, axes, motion, mended)
+
+
+def _neighbours(folder: Path, name: str) -> str | None:
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    names = [p.name for p in folder.iterdir() if p.is_file()]
+    return nearest(name, names) if names else f"the folder {folder} is empty"

@@ -1,0 +1,559 @@
+"""The stages on files: one function each, under the words of the commands. Whoever scripts, calls these."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from characters import character as bodies
+from characters import dynamics
+from characters.character import Character
+from characters.definition import CharacterFile
+from motion import contacts, files, formats
+from motion.clip import Clip, ClipFile, Trajectory
+from motion.contacts import Contacts
+from motion.errors import InputError, MimicError, nearest
+from motion.formats import npz
+from motion.gains import Gains
+from motion.motion import Motion
+from pipeline import export as exports
+from pipeline import lock, sources
+from pipeline import phase as phases
+from pipeline import samples as sample_clips
+from pipeline.phase import PhaseReport
+from pipeline.sources import Source
+from retarget import gains as gain_rules
+from retarget import quality
+from retarget.mapping import MapFile, Mapping
+from retarget.measures import Measures, Verdict
+from retarget.refine import refine
+from retarget.retarget import retarget as solve
+
+PROCESSED = Path("processed")
+MOTIONS = "_motion"
+"""subfolder of the results where ingested motions go"""
+TRAJECTORY, CLIP, GAINS, QUALITY = "trajectory.npz", "clip.json", "gains.json", "quality.json"
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "clip": ClipFile,
+    "gains": Gains,
+    "map": MapFile,
+    "character": CharacterFile,
+    "meta": sample_clips.Meta,
+}
+
+
+def samples(folder: Path = sources.RAW, names: list[str] | None = None) -> list[Path]:
+    """Write the sample clips as BVH with their meta.toml; returns the motion files."""
+    return sample_clips.write_samples(folder, names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """What a motion file holds and how it was understood."""
+
+    source: Source
+    found: Contacts
+
+    def to_json(self) -> dict[str, Any]:
+        source, motion = self.source, self.source.motion
+        return {
+            "file": str(source.path),
+            "sha256": source.sha256,
+            "format": source.raw.provenance.get("format"),
+            "frames": len(source.raw),
+            "fps": round(source.raw.fps, 4),
+            "duration": round(source.raw.duration, 4),
+            "joints": int((~motion.skeleton.is_end).sum()),
+            "height": round(contacts.body_height(motion, source.roles), 3),
+            "unit": source.axes.unit,
+            "up": source.axes.up,
+            "unit_evidence": source.axes.evidence.get("unit", ""),
+            "up_evidence": source.axes.evidence.get("up", ""),
+            "loop": motion.loop,
+            "stance": {role: round(float(flags.mean()), 3) for role, flags in self.found.flags.items()},
+            "airborne": round(float(self.found.airborne.mean()), 3),
+            "mended": list(source.mended),
+            "roles": {
+                role: {"joints": list(chain), "evidence": source.roles.evidence.get(role, "")}
+                for role, chain in source.roles.chains.items()
+            },
+            "unassigned": list(source.roles.unassigned),
+        }
+
+
+def inspect(path: Path | str) -> Inspection:
+    """Read a motion file and say what was understood."""
+    source = sources.read(path)
+    return Inspection(source, contacts.detect(source.motion, source.roles))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ingested:
+    """A motion read and cleaned, and where it was written."""
+
+    path: Path
+    source: Source
+
+    def to_json(self) -> dict[str, Any]:
+        motion = self.source.motion
+        return {
+            "path": str(self.path),
+            "name": motion.name,
+            "frames": len(motion),
+            "fps": round(motion.fps, 4),
+            "unit": self.source.axes.unit,
+            "up": self.source.axes.up,
+            "mended": list(self.source.mended),
+        }
+
+
+def ingest(
+    path: Path | str, *, out: Path = PROCESSED, name: str | None = None, mapping: Mapping | None = None
+) -> Ingested:
+    """Read and clean a motion file into ``out/_motion/NAME.npz``.
+
+    Raises:
+        InputError: unreadable; another source of this name was ingested there.
+    """
+    source = sources.read(path, mapping=mapping, name=_checked_name(name))
+    target = Path(out) / MOTIONS / f"{source.motion.name}.npz"
+    if target.exists():
+        _refuse_other_source(formats.read(target).provenance, source, target)
+    origin = {"source": source.path.as_posix(), "source_sha256": source.sha256}
+    npz.write(target, replace(source.motion, provenance={**source.motion.provenance, **origin}))
+    return Ingested(target, source)
+
+
+def map_(path: Path | str, char: str) -> tuple[Mapping, str]:
+    """The proposed map of a motion file onto a character, and a comment on it for ``map.toml``."""
+    character = Character.load(char)
+    source = sources.read(path)
+    mapping = source.mapping
+    shared = [role for role in character.roles if role in mapping.roles]
+    idle = [role for role in character.roles if role not in mapping.roles]
+    comment = f"{source.path.name} onto {character.name}; driven: {', '.join(shared) or 'nothing'}"
+    return mapping, comment + (f"\nnot driven: {', '.join(idle)}" if idle else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RetargetSettings:
+    """What a user may decide about a retargeting; None: the source says, or the motion."""
+
+    map_file: Path | None = None
+    """an edited map.toml"""
+    start: float | None = None
+    """seconds of the source file"""
+    stop: float | None = None
+    """seconds of the source file"""
+    loop: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what was decided."""
+        decided = {"from": self.start, "to": self.stop, "loop": self.loop}
+        return {key: value for key, value in decided.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Retargeted:
+    """A finished retargeting, or a cycle chosen again."""
+
+    folder: Path
+    clip: Clip
+    report: PhaseReport
+    verdict: Verdict
+    mended: tuple[str, ...]
+    exit_code: int = 0
+
+    @property
+    def status(self) -> str:
+        return "good" if self.verdict.passed else "poor"
+
+    @property
+    def remark(self) -> str:
+        return ", ".join(self.verdict.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "name": self.clip.name,
+            "character": self.clip.character,
+            "loop": self.clip.loop,
+            "duration": round(self.clip.duration, 4),
+            "mended": list(self.mended),
+            "verdict": self.status,
+            "failed": list(self.verdict.failed),
+            "phase": self.report.to_json(),
+            "quality": self.verdict.to_json(),
+        }
+
+
+def retarget(
+    path: Path | str,
+    char: str,
+    *,
+    out: Path = PROCESSED,
+    name: str | None = None,
+    settings: RetargetSettings | None = None,
+) -> Retargeted:
+    """Bring a motion file onto a character: ``out/CHAR/NAME/{trajectory.npz, clip.json, gains.json, quality.json}``.
+
+    Raises:
+        InputError: a file, name or setting that cannot be used; another source of this name; the folder is in use.
+        SolveError: the solve failed.
+    """
+    settings = settings or RetargetSettings()
+    character = Character.load(char)
+    mapping = None if settings.map_file is None else Mapping.load(settings.map_file)
+    ingested = ingest(path, out=out, name=name, mapping=mapping)
+    source = ingested.source
+    folder = Path(out) / character.name / source.motion.name
+    with lock.claim(folder) as staging:
+        if (folder / CLIP).exists():
+            _refuse_other_source(Clip.load(folder / CLIP).provenance, source, folder)
+        first, last = _frames(source, settings)
+        found = contacts.detect(source.motion, source.roles)
+        motion = replace(source.motion.slice(first, last), loop=_loop(source.motion, first, last))
+        began = time.perf_counter()
+        trajectory = solve(motion, mapping or source.mapping, character, _cut(found, first, last))
+        trajectory = replace(
+            trajectory,
+            provenance={
+                "source": source.path.as_posix(),
+                "source_sha256": source.sha256,
+                "source_start": round(first / source.motion.fps, 6),
+                "source_name": source.raw.name,
+                **({"meta": meta} if (meta := source.raw.provenance.get("meta")) else {}),
+                "cleaned": list(source.mended),
+                "character_sha256": character.sha256,
+                **_folder_of(character),
+                "map": "inferred" if settings.map_file is None else settings.map_file.as_posix(),
+                "map_sha256": None if settings.map_file is None else files.sha256(settings.map_file),
+                "settings": settings.to_json(),
+                "version": our_version(),
+                "solve_seconds": round(time.perf_counter() - began, 3),
+            },
+        )
+        trajectory.save(staging / TRAJECTORY)
+        clip, report, verdict = _finish(trajectory, character, source, staging, loop=settings.loop)
+    return Retargeted(folder, clip, report, verdict, source.mended)
+
+
+def phase(path: Path | str, *, cycle: tuple[float, float] | None = None, loop: bool | None = None) -> Retargeted:
+    """Choose the cycle of a retargeted clip again: clip.json, gains.json and quality.json are made anew.
+
+    Args:
+        path: the clip's folder, or its trajectory.npz or clip.json.
+        cycle: seconds (A, B) of the trajectory to loop; found if None.
+    """
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    trajectory = Trajectory.load(folder / TRAJECTORY)
+    character = _character(trajectory)
+    with lock.claim(folder) as staging:
+        source = _source_of(trajectory)
+        clip, report, verdict = _finish(trajectory, character, source, staging, loop=loop, cycle=cycle)
+    return Retargeted(folder, clip, report, verdict, ())
+
+
+def gains(path: Path | str) -> tuple[Path, Gains]:
+    """Derive the PD gains of a clip again and write them beside it."""
+    file = clip_file(path)
+    clip = Clip.load(file)
+    derived = gain_rules.derive(_character(clip), clip)
+    with lock.claim(file.parent) as staging:
+        derived.save(staging / GAINS)
+    return file.parent / GAINS, derived
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checked:
+    """A clip and what its measures say."""
+
+    file: Path
+    clip: Clip
+    measures: Measures
+    verdict: Verdict
+
+    @property
+    def status(self) -> str:
+        return "pass" if self.verdict.passed else "fail"
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.verdict.passed else 1
+
+    @property
+    def remark(self) -> str:
+        return ", ".join(self.verdict.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        name = {"file": str(self.file), "name": self.clip.name, "character": self.clip.character}
+        return {**name, **self.verdict.to_json(), "measures": self.measures.to_json()["measures"]}
+
+
+def validate(path: Path | str, *, source: Path | str | None = None, char: str | None = None) -> Checked:
+    """Measure a clip against the limits of quality, from the clip and the body alone, or also from its source.
+
+    Raises:
+        InputError: unreadable; the clip is of another body; ``source`` is not the one it was made from.
+    """
+    file = clip_file(path)
+    clip = Clip.load(file)
+    character = _character(clip, char)
+    measures = quality.intrinsic(clip, character)
+    if source is not None:
+        read = sources.read(source, mapping=_map_of(clip))
+        wanted = clip.provenance.get("source_sha256")
+        if wanted is not None and wanted != read.sha256:
+            raise InputError(
+                f"expected the source {clip.provenance.get('source')} (sha256 {wanted[:12]}…), found {read.sha256[:12]}…",
+                where=read.path,
+            )
+        measures = measures | quality.fidelity(clip, character, read.motion, read.roles)
+    return Checked(file, clip, measures, quality.verdict(measures))
+
+
+def export(path: Path | str, format_: str, *, output: Path | None = None) -> Path:
+    """Write a clip, trajectory or motion file in another format; beside it under its own name by default."""
+    exporter = exports.exporter(format_)
+    file, what = _performance(path)
+    if output is None:
+        output = file.with_name(f"{what.name}{exporter.suffix}")
+        if output.resolve() == file.resolve():
+            raise InputError(f"this would overwrite the {format_} file itself", where=file, hint="name another with -o")
+    exporter.write(output, what, None if isinstance(what, Motion) else _character(what))
+    return output
+
+
+def render(
+    path: Path | str,
+    output: Path,
+    *,
+    source: Path | str | None = None,
+    camera: str = "side",
+    plot: bool = False,
+) -> Path:
+    """Draw a clip or trajectory: a film (.gif, .mp4), a strip of poses (.png), or a plot of its contacts, heights and speeds.
+
+    Args:
+        source: drawn beside the body; by default the clip's own, if it is still there unchanged.
+    """
+    file, what = _performance(path)
+    if isinstance(what, Motion):
+        raise InputError("expected a body's clip, found a motion without a body", where=file, hint="retarget it first")
+    character = _character(what)
+    if plot:
+        from pipeline import plots
+
+        return plots.plot_clip(what, character, output)
+    from pipeline import picture
+
+    read = sources.read(source) if source is not None else _source_of(what)
+    beside = None
+    if read is not None:
+        start = what.provenance.get("interval", [what.provenance.get("source_start", 0.0)])[0]
+        first = min(round(start * read.motion.fps), len(read.motion) - 1)
+        beside = read.motion.slice(first, len(read.motion))
+    return picture.render(what, character, output, source=beside, camera=camera)
+
+
+def characters() -> list[dict[str, Any]]:
+    """Figures of the characters in ./characters and of the installed ones."""
+    return [bodies.describe(Character.load(name)) for name in bodies.available()]
+
+
+def character(name: str) -> dict[str, Any]:
+    """Figures of one character."""
+    return bodies.describe(Character.load(name))
+
+
+def check_character(name: str) -> list[str]:
+    """What keeps a character from being used, in sentences; empty if nothing does.
+
+    Raises:
+        InputError: there is no such character at all.
+    """
+    try:
+        body = Character.load(name)
+    except InputError as error:
+        if error.where is None:
+            raise
+        return [str(error)]
+    problems = []
+    shaped = {shape.link for shape in body.shapes}
+    problems += [f"the foot {foot} has no collision shape" for foot in body.feet if body.link(foot) not in shaped]
+    problems += [f"no role names the joint {j.name}" for j in body.joints if not _has_role(body, j.name)]
+    try:
+        smallest = np.linalg.eigvalsh(dynamics.mass_matrix(body, body.rest[None])[0]).min()
+        if smallest <= 0:
+            problems.append(f"the mass matrix at rest is not positive definite: smallest eigenvalue {smallest:.3g}")
+    except (MimicError, ValueError) as error:  # MuJoCo refuses a model with a ValueError
+        problems.append(f"MuJoCo cannot use it: {error}")
+    return problems
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON Schema of a file."""
+    if name not in SCHEMAS:
+        raise InputError(f"no schema {name!r}", hint=nearest(name, SCHEMAS))
+    return SCHEMAS[name].model_json_schema()
+
+
+def our_version() -> str:
+    """Version of this package, for provenance."""
+    try:
+        return version("mimic-pipe")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
+
+
+def clip_file(path: Path | str) -> Path:
+    """The clip.json a user means: itself, or its folder."""
+    path = Path(path)
+    return path / CLIP if path.is_dir() or not path.suffix else path
+
+
+def _finish(
+    trajectory: Trajectory,
+    character: Character,
+    source: Source | None,
+    folder: Path,
+    *,
+    loop: bool | None = None,
+    cycle: tuple[float, float] | None = None,
+) -> tuple[Clip, PhaseReport, Verdict]:
+    """From the trajectory on: choose the cycle, measure, derive the gains, write the three files into ``folder``."""
+    clip, report = phases.phase(
+        trajectory, character, loop=loop, cycle=cycle, refine=lambda closed: refine(closed, character)
+    )
+    start = trajectory.provenance.get("source_start", 0.0)
+    clip = replace(
+        clip,
+        provenance={
+            **trajectory.provenance,
+            "interval": [round(start + report.start, 6), round(start + report.stop, 6)],
+        },
+    )
+    measures = quality.intrinsic(clip, character)
+    if source is not None:
+        measures = measures | quality.fidelity(clip, character, source.motion, source.roles)
+    verdict = quality.verdict(measures)
+    result = {"passed": verdict.passed, "failed": list(verdict.failed), **measures.to_json()}
+    clip = replace(clip, quality=result)
+    clip.save(folder / CLIP)
+    gain_rules.derive(character, clip).save(folder / GAINS)
+    files.write_json(
+        folder / QUALITY,
+        {
+            "format": "mimic-quality",
+            "version": 1,
+            "name": clip.name,
+            "character": clip.character,
+            "source_sha256": clip.provenance.get("source_sha256"),
+            **result,
+            "verdict": verdict.to_json(),
+            "phase": report.to_json(),
+        },
+    )
+    return clip, report, verdict
+
+
+def _checked_name(name: str | None) -> str | None:
+    if name is not None and (Path(name).name != name or name.startswith((".", "_"))):
+        raise InputError(
+            f"expected a plain name for the clip, found {name!r}", hint="letters, digits, - and _ are safe"
+        )
+    return name
+
+
+def _refuse_other_source(provenance: dict[str, Any], source: Source, where: Path) -> None:
+    known = provenance.get("source_sha256")
+    if known is not None and known != source.sha256:
+        raise InputError(
+            f"{source.motion.name} was made from another source, {provenance.get('source')} (sha256 {known[:12]}…)",
+            where=where,
+            hint="give this one another name with --name, or delete the old result",
+        )
+
+
+def _frames(source: Source, settings: RetargetSettings) -> tuple[int, int]:
+    """First frame and end of the stretch of the cleaned source that the settings ask for."""
+    motion, count = source.motion, len(source.motion)
+    start = 0.0 if settings.start is None else settings.start - source.dropped
+    stop = motion.duration if settings.stop is None else settings.stop - source.dropped
+    first, last = max(round(start * motion.fps), 0), min(round(stop * motion.fps) + 1, count)
+    if last - first < 2:
+        raise InputError(
+            f"expected a motion of at least 2 frames, found {max(last - first, 0)}"
+            f" (the source has {count}, {source.raw.duration:.3f} s)",
+            where=source.path,
+            hint="a single pose can be inspected and mapped, not retargeted" if count < 2 else "choose --from and --to",
+        )
+    return first, last
+
+
+def _loop(motion: Motion, first: int, last: int) -> bool | None:
+    """What the source says of a loop still holds for the whole of it alone."""
+    return motion.loop if (first, last) == (0, len(motion)) else None
+
+
+def _cut(found: Contacts, first: int, last: int) -> Contacts:
+    """Contacts of frames ``first:last``."""
+
+    def part(flags: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {role: values[first:last] for role, values in flags.items()}
+
+    return replace(
+        found,
+        flags=part(found.flags),
+        hands=part(found.hands),
+        knees=part(found.knees),
+        airborne=found.airborne[first:last],
+        level=found.level[first:last],
+    )
+
+
+def _folder_of(character: Character) -> dict[str, str]:
+    """Where a character is that its name alone does not find."""
+    return {} if character.name in bodies.available() else {"character_folder": character.folder.as_posix()}
+
+
+def _character(what: Clip | Trajectory, char: str | None = None) -> Character:
+    return Character.load(char or what.provenance.get("character_folder", what.character))
+
+
+def _source_of(what: Clip | Trajectory) -> Source | None:
+    """The source a clip was made from, if it is still where it was and has not changed."""
+    stated = what.provenance.get("source")
+    if stated is None or not Path(stated).is_file() or files.sha256(stated) != what.provenance.get("source_sha256"):
+        return None
+    return sources.read(stated, mapping=_map_of(what))
+
+
+def _map_of(what: Clip | Trajectory) -> Mapping | None:
+    """The edited map a clip was made with; None if it was inferred, or is gone."""
+    digest, stated = what.provenance.get("map_sha256"), what.provenance.get("map")
+    if digest is None or stated is None or not Path(stated).is_file() or files.sha256(stated) != digest:
+        return None
+    return Mapping.load(stated)
+
+
+def _performance(path: Path | str) -> tuple[Path, Clip | Trajectory | Motion]:
+    """A clip, trajectory or motion file, whichever it is."""
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".json":
+        file = clip_file(path)
+        return file, Clip.load(file)
+    if path.suffix == ".npz" and "qpos" in files.read_npz(path):
+        return path, Trajectory.load(path)
+    source = sources.read(path)
+    return source.path, source.motion
+
+
+def _has_role(body: Character, joint: str) -> bool:
+    return any(joint in chain for chain in body.roles.values())
