@@ -199,6 +199,9 @@ class _Search:
         cuts: list[tuple[float, int, int]] = []
         for lag in range(least, most + 1):
             starts = np.arange(count - lag)
+            apart = ((self.coarse[lag:] - self.coarse[:-lag]) ** 2).sum(axis=1).mean()
+            if apart > self.settings.unlike * 2.0 * self.spread:  # what comes after the cycle is not its beginning
+                continue
             seams = self._seams(self.coarse[starts], self.coarse[starts + lag])
             seams[~(self.moving[starts * self.stride] & self.moving[(starts + lag) * self.stride])] = np.inf
             if np.isfinite(seams.min()):

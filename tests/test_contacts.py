@@ -142,7 +142,9 @@ def test_standing_on_the_toes_or_on_the_heels_is_standing() -> None:
     ankles[toes, :, 0] = 0.18 - tip[..., 0]
     found = detect(walker(ankles, pitch, fps), LEGS)
     for flags in found.flags.values():
-        assert flags[95:125].all() and flags[175:205].all() and flags[:85].all()
+        assert flags[95:125].all()
+        assert flags[175:205].all()
+        assert flags[:85].all()
 
 
 def test_a_foot_held_still_in_the_air_does_not_stand() -> None:
@@ -150,7 +152,8 @@ def test_a_foot_held_still_in_the_air_does_not_stand() -> None:
     ankles = np.tile([[0.0, 0.1, ANKLE], [0.0, -0.1, ANKLE]], (frames, 1, 1))
     ankles[60:, 1, 2] += 0.3 * np.clip(np.arange(frames - 60) / 20, 0, 1)
     found = detect(walker(ankles, np.zeros((frames, 2)), 60.0), LEGS)
-    assert found.flags["left_leg"].all() and found.flags["right_leg"][:58].all()
+    assert found.flags["left_leg"].all()
+    assert found.flags["right_leg"][:58].all()
     assert not found.flags["right_leg"][66:].any()
     assert not found.airborne.any()
 
@@ -183,9 +186,11 @@ def test_a_single_frame_and_a_body_without_legs_are_answered() -> None:
     ankles, truth = gait(60)
     motion = walker(ankles, np.zeros(truth.shape), 60)
     one = detect(motion.slice(0, 1), LEGS)
-    assert one.flags["left_leg"].shape == (1,) and np.isfinite(one.ground)
+    assert one.flags["left_leg"].shape == (1,)
+    assert np.isfinite(one.ground)
     none = detect(motion, Chains({"root": ("root",)}))
-    assert none.flags == {} and np.isfinite(none.level).all()
+    assert none.flags == {}
+    assert np.isfinite(none.level).all()
     assert body_height(motion, Chains({})) == 1.7
 
 
