@@ -125,10 +125,11 @@ def _arm(shape: Shape, labels: list[Label], side: str) -> tuple[list[int], list[
     clavicles, shoulders, arms = names.all("clavicle"), names.all("shoulder"), names.all("arm")
     upper, forearm = names.first("upper_arm"), names.first("forearm")
     if upper is None and arms:
-        arm_is_forearm = (
-            forearm is None and len(arms) == 1 and not clavicles and any(shape.under(arms[0], s) for s in shoulders)
+        first = next((s for s in reversed(shoulders) if shape.under(arms[0], s)), None)
+        lone = (
+            forearm is None and len(arms) == 1 and not clavicles and not _between(names, arms[0], names.first("hand"))
         )
-        upper = shoulders[-1] if arm_is_forearm else arms[0]
+        upper = first if lone and first is not None else arms[0]
     elif upper is None and shoulders:
         upper = next(s for s in reversed(shoulders) if shape.under(s, shoulders[0]))
     if upper is not None and (forearm is None or not shape.under(forearm, upper)):
@@ -137,6 +138,12 @@ def _arm(shape: Shape, labels: list[Label], side: str) -> tuple[list[int], list[
     chain = _complete(shape, [upper, forearm, hand])
     clavicle = [j for j in clavicles + shoulders if chain and j != chain[0] and shape.under(chain[0], j)]
     return sorted(clavicle), chain
+
+
+def _between(names: _Names, top: int, joint: int | None) -> list[int]:
+    """Joints between two that may be segments."""
+    path = [] if joint is None else names.shape.path(top, joint)[:-1]
+    return [j for j in path if not names.labels[j].minor]
 
 
 def _towards(shape: Shape, joint: int, tip: int) -> int:
