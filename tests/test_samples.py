@@ -74,7 +74,7 @@ def test_uneven_time_steps_are_honoured() -> None:
     assert source.fps is None
     smooth = resampled(source)
     root = np.stack([np.interp(smooth.times, source.times, source.frames[:, k]) for k in range(3)], axis=1)
-    assert np.abs(smooth.frames[:, :3] - root).max() < 0.01  # numbering the frames instead is 4 cm off
+    assert np.abs(smooth.frames[:, :3] - root).max() < 0.005  # counting frames instead of time is 5 cm off
 
 
 def test_upsampling_has_no_corners() -> None:
