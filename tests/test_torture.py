@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import MOCAP, corpus
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from motion import formats
 from motion.errors import InputError, MimicWarning
@@ -321,3 +323,49 @@ def test_cut_anywhere_in_the_header_is_refused(name: str, tmp_path: Path) -> Non
         path.write_bytes(data[:cut])
         with pytest.raises(InputError):
             bvh.read(path)
+
+
+PIECES = [
+    b"{",
+    b"}",
+    b" ",
+    b"\n",
+    b"\r",
+    b"MOTION",
+    b"JOINT",
+    b"End Site",
+    b"OFFSET",
+    b"nan",
+    b"-",
+    b",",
+    b"\0",
+    b"\xff",
+    b"#",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    at=st.lists(st.integers(0, 1233), min_size=1, max_size=4),
+    cut=st.integers(0, 30),
+    piece=st.sampled_from(PIECES),
+)
+def test_whatever_is_damaged_ends_in_a_motion_or_one_line(
+    at: list[int], cut: int, piece: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = (DATA / "ok_base.bvh").read_bytes()
+    for position in at:
+        data = data[:position] + piece + data[position + cut :]
+    path = tmp_path_factory.getbasetemp() / "damaged.bvh"
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MimicWarning)
+        try:
+            motion = bvh.read(path)
+        except InputError as error:
+            message = str(error)
+        else:
+            message = str(path)
+            assert np.isfinite(motion.rotations).all()
+    assert message.startswith(str(path))
+    assert "\n" not in message
