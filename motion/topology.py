@@ -24,6 +24,8 @@ FIRST_BONE = 0.12
 """a bone shorter than this share of a segment does not begin it: it leads from the trunk to the limb"""
 SAME_PLACE = 0.05
 """a joint nearer than this share of the segment before it stands where that segment already ended"""
+PARSIMONY = 0.85
+"""worth of a joint passed over as a twist bone: in a T-pose everything on an arm's line could be one"""
 LONG_END, NO_END = 0.6, 0.02
 """a hand or foot is rarely longer, and never shorter, than these shares of the two segments together"""
 CLEAR_VOTE = 0.6
@@ -134,6 +136,7 @@ def _segment_scores(shape: Shape, limb: list[int], *, arm: bool, to_end: bool) -
                 rest = (arc[-1] - arc[k]) / (arc[k] - arc[i])
                 score = (arc[k] - arc[i]) / whole * (1 + bend)
                 score *= np.exp(-0.5 * (ratio / (ARM_SPREAD if arm else LEG_SPREAD)) ** 2)
+                score *= PARSIMONY ** (k - i - 2)
                 score *= np.exp(-max(rest - LONG_END, 0.0)) * (1.0 if rest > NO_END else 0.5)
                 scores[i, j, k] = float(score)
     hands = {at: score for at, score in scores.items() if arm and at[2] == fan < len(limb) - 1}

@@ -47,7 +47,7 @@ def chains(row: dict[str, str]) -> dict[str, tuple[str, ...]]:
 
 @cache
 def load(file: str) -> Motion:
-    """At most 400 frames of a file, in one piece: the tests look at rigs, not at clips."""
+    """At most the first 400 frames of a file, in one piece: the tests look at rigs, not at clips."""
     if not MOCAP.exists():
         pytest.skip("the mocap collection is not here (set MIMIC_MOCAP to its folder)")
     with warnings.catch_warnings():
@@ -302,6 +302,16 @@ def test_naming_schemes(scheme: str) -> None:
     assert (axes.unit, axes.up) == (0.01, "y")
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_limbs_of_a_t_pose_without_names(scheme: str) -> None:
+    sides, names = SCHEMES[scheme]
+    motion, true = scrambled(body(sides, names), seed=1)
+    chains = infer_roles(motion).chains
+    for role, chain in wanted(sides, names).items():
+        if role.endswith(("_leg", "_arm")):
+            assert tuple(true[n] for n in chains[role])[:LIMB] == chain[:LIMB]
+
+
 def test_biped_hangs_arms_on_the_neck_and_legs_on_the_spine() -> None:
     sides, names = SCHEMES["biped"]
     motion = body(sides, names, PARENTS | {"clavicle": "neck", "thigh": "spine"})
@@ -405,3 +415,19 @@ def test_a_lone_point_has_no_roles_but_a_root() -> None:
 def test_words(name: str, part: str | None, side: str | None, minor: bool) -> None:
     label = parse(name)
     assert (label.part, label.side, label.minor) == (part, side, minor)
+
+
+def test_samples_lying_crawling_and_tumbling(samples: Path) -> None:
+    """The human sample clips: crawling is not walking on four legs, and up is found without a standing body."""
+    files = sorted(samples.glob("*.bvh"))
+    assert len(files) == 15
+    for seed, file in enumerate(files):
+        motion = bvh.read(file)
+        roles = infer_roles(motion)
+        axes = infer_axes(motion, roles)
+        assert not roles.quadruped
+        assert (axes.unit, axes.up) == (0.01, "y"), (file.name, axes.evidence)
+        nameless, true = scrambled(motion, seed)
+        found = infer_roles(nameless).chains
+        for role in ("left_leg", "right_leg", "left_arm", "right_arm"):
+            assert tuple(true[n] for n in found[role])[:LIMB] == roles.chains[role][:LIMB], (file.name, role)
