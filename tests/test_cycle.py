@@ -14,7 +14,7 @@ from motion.contacts import detect
 from motion.cycle import CycleSettings, find_cycles, pose_features
 from motion.formats import deepmimic
 from motion.motion import Motion, standardise
-from motion.roles import infer_roles
+from motion.roles import Roles, infer_roles
 from motion.rotation import Array
 
 
@@ -184,7 +184,7 @@ WALKS = [
 ]
 
 
-def read(path: str) -> tuple[Motion, object]:
+def read(path: str) -> tuple[Motion, Roles]:
     from pipeline.clean import drop_calibration
 
     raw = formats.read(MOCAP / path)
