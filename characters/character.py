@@ -69,7 +69,7 @@ class Character:
         file, body = found.file, found.body
         return cls(
             name=folder.resolve().name,
-            folder=folder,
+            folder=folder.resolve(),
             description=file.description,
             sha256=found.sha256,
             links=body.links,

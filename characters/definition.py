@@ -23,6 +23,8 @@ from motion.errors import InputError, nearest
 from motion.rotation import Array
 
 URDF, TOML = "body.urdf", "character.toml"
+SHORTEST_BONE = 1e-6
+"""metres; a shorter one has no direction"""
 
 SIDED = ("clavicle", "arm", "leg", "wing", "foreleg")
 ROLES = ("spine", "neck", "head", "tail", *(f"{side}_{limb}" for limb in SIDED for side in ("left", "right")))
@@ -199,11 +201,9 @@ class _Reader:
                 where=self.where(joint.name, "twist"),
             )
         axis = self.bone(joint, roles, ends) if entry.axis is None else np.array(entry.axis)
-        if not np.linalg.norm(axis) > 1e-9:
+        if not np.linalg.norm(axis) > SHORTEST_BONE:
             raise InputError(
-                f"the bone of {joint.name} has no direction",
-                where=self.where(joint.name),
-                hint=f"give limits.{joint.name} an axis",
+                f"axis of {joint.name}: expected a direction, found zero", where=self.where(joint.name, "axis")
             )
         axis = rotation.unit(axis)
         return replace(joint, axis=axis, twist_axis=axis, lower=lower, upper=upper, swing_limit=entry.swing)
@@ -211,18 +211,20 @@ class _Reader:
     def bone(self, joint: Joint, roles: dict[str, tuple[str, ...]], ends: dict[str, Frame]) -> Array:
         """Direction of the bone a joint moves, in its link's frame.
 
-        It leads to the next joint of its chain, else to the chain's end effector, else to the mean of the joints and end
-        effectors the link carries, else to its centre of mass.
+        It leads to the first of these that is away from the joint: the next joint of its chain, the chain's end effector, the
+        mean of the joints and end effectors the link carries, its centre of mass, the middle of its shapes. A link that is
+        centred on its joint altogether keeps the URDF's axis.
         """
-        inside = [chain for chain in roles.values() if joint.name in chain]
-        for chain in inside:
-            after = chain[chain.index(joint.name) + 1 :][:1]
-            for following in self.body.joints:
-                if following.name in after and following.parent == joint.child:
-                    return following.origin
-        for frame in ends.values():
-            if frame.link == joint.child and frame.role is not None and roles[frame.role][-1] == joint.name:
-                return frame.position
-        carried = [following.origin for following in self.body.joints if following.parent == joint.child]
-        carried += [frame.position for frame in ends.values() if frame.link == joint.child]
-        return np.mean(carried, axis=0) if carried else self.body.links[joint.child].com
+        carried = [following for following in self.body.joints if following.parent == joint.child]
+        on_link = [frame for frame in ends.values() if frame.link == joint.child]
+        after = {outer for chain in roles.values() for inner, outer in pairwise(chain) if inner == joint.name}
+        all_carried = [following.origin for following in carried] + [frame.position for frame in on_link]
+        shapes = [shape.position for shape in self.body.shapes if shape.link == joint.child]
+        candidates = [
+            *(following.origin for following in carried if following.name in after),
+            *(frame.position for frame in on_link if frame.role and roles[frame.role][-1] == joint.name),
+            *([np.mean(all_carried, axis=0)] if all_carried else []),
+            self.body.links[joint.child].com,
+            *([np.mean(shapes, axis=0)] if shapes else []),
+        ]
+        return next((place for place in candidates if np.linalg.norm(place) > SHORTEST_BONE), joint.axis)

@@ -85,17 +85,20 @@ def model(character: Character) -> mujoco.MjModel:
     return _models[character]
 
 
+def overlapping_at_rest(character: Character) -> list[tuple[int, int]]:
+    """The pairs of links whose shapes overlap at rest, parents and children left out as MuJoCo does."""
+    compiled = spec(character).compile()
+    pairs = _touching(compiled, mujoco.MjData(compiled), character.rest)
+    return sorted({(min(pair), max(pair)) for pair, _ in pairs})
+
+
 def _collider(character: Character) -> mujoco.MjModel:
-    """The body with collisions between the links that are neither adjacent nor touch at rest."""
+    """The body with collisions between the links that are neither adjacent nor overlap at rest."""
     if character not in _colliders:
         source = spec(character)
-        at_rest = source.compile()
-        data = mujoco.MjData(at_rest)
-        names = [link.name for link in character.links]
-        pairs = {tuple(sorted(pair)) for pair, _ in _touching(at_rest, data, character.rest)}
-        pairs |= {(link.parent, i) for i, link in enumerate(character.links) if i > 0}
-        for a, b in sorted(pairs):
-            source.add_exclude(bodyname1=names[a], bodyname2=names[b])
+        adjacent = [(link.parent, i) for i, link in enumerate(character.links) if i > 0]
+        for a, b in sorted({*adjacent, *overlapping_at_rest(character)}):
+            source.add_exclude(bodyname1=character.links[a].name, bodyname2=character.links[b].name)
         _colliders[character] = source.compile()
     return _colliders[character]
 

@@ -12,12 +12,12 @@ import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
-from xml.parsers import expat
 
 import numpy as np
 
 from characters import mesh
 from characters.body import Body, Frame, Joint, Link, Shape, ShapeKind
+from characters.xmlfile import XmlFile
 from motion import rotation
 from motion.errors import InputError, MimicWarning, nearest
 from motion.motion import UP_TO_Z
@@ -28,6 +28,8 @@ HELD = ("prismatic", "planar")
 TYPES = ("spherical", *HINGES, "fixed", "floating", *HELD)
 INERTIA_TOLERANCE = 1e-6
 """relative slack of A + B ≥ C, for rounded figures"""
+RESERVED_LINK, RESERVED_JOINT = "world", "root"
+"""names of what every body has besides its own parts"""
 GREY = (0.6, 0.6, 0.6, 1.0)
 
 
@@ -66,75 +68,14 @@ class _Connection:
     effort: float
 
 
-class _Source:
-    """A parsed XML file that knows the line of every element."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """A joint, and where its origin stands in the moving link that carries it."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.lines: dict[int, int] = {}
-        self.kept: list[ET.Element] = []
-        builder, parser = ET.TreeBuilder(), expat.ParserCreate()
-
-        def start(tag: str, attributes: dict[str, str]) -> None:
-            element = builder.start(tag, attributes)
-            self.lines[id(element)] = parser.CurrentLineNumber
-            self.kept.append(element)
-
-        def end(tag: str) -> None:
-            builder.end(tag)
-
-        parser.StartElementHandler, parser.EndElementHandler = start, end
-        try:
-            parser.Parse(path.read_bytes(), True)
-        except FileNotFoundError as error:
-            raise InputError("no such file", where=path) from error
-        except OSError as error:
-            raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
-        except expat.ExpatError as error:
-            raise InputError(
-                f"not valid XML: {expat.ErrorString(error.code)}", where=f"{path}:{error.lineno}"
-            ) from error
-        self.root = builder.close()
-
-    def where(self, element: ET.Element) -> str:
-        return f"{self.path}:{self.lines[id(element)]}"
-
-    def text(self, element: ET.Element, key: str) -> str:
-        """An attribute that must be there."""
-        value = element.get(key)
-        if value is None:
-            raise InputError(f'<{element.tag}> needs {key}="…"', where=self.where(element))
-        return value
-
-    def child(self, element: ET.Element, tag: str) -> ET.Element:
-        """A child element that must be there."""
-        found = element.find(tag)
-        if found is None:
-            raise InputError(f"<{element.tag}> needs a <{tag}>", where=self.where(element))
-        return found
-
-    def numbers(self, element: ET.Element | None, key: str, default: tuple[float, ...]) -> Array:
-        """As many finite numbers as ``default`` has, or ``default`` where the attribute is missing."""
-        value = None if element is None else element.get(key)
-        if element is None or value is None:
-            return np.array(default)
-        try:
-            found = np.array([float(part) for part in value.split()])
-        except ValueError:
-            found = np.zeros(0)
-        if len(found) != len(default) or not np.isfinite(found).all():
-            count = "a finite number" if len(default) == 1 else f"{len(default)} finite numbers"
-            raise InputError(f'{key}: expected {count}, found "{value}"', where=self.where(element))
-        return found
-
-    def number(self, element: ET.Element | None, key: str, default: float) -> float:
-        return float(self.numbers(element, key, (default,))[0])
-
-    def pose(self, element: ET.Element) -> tuple[Array, Array]:
-        """The ``<origin>`` of an element: position (3,) and rotation (4,). rpy are turns about fixed x, y, z."""
-        origin = element.find("origin")
-        rpy = self.numbers(origin, "rpy", (0.0, 0.0, 0.0))
-        return self.numbers(origin, "xyz", (0.0, 0.0, 0.0)), rotation.from_euler("zyx", rpy[::-1])
+    joint: _Connection
+    link: int
+    position: Array
+    rotation: Array
 
 
 def read(path: Path | str, *, up: str = "z", scale: float = 1.0) -> Body:
@@ -147,7 +88,7 @@ def read(path: Path | str, *, up: str = "z", scale: float = 1.0) -> Body:
     Raises:
         InputError: with file and line: not a URDF, several roots, a cycle, a number that is none, an impossible inertia.
     """
-    source = _Source(Path(path))
+    source = XmlFile(Path(path))
     robot = source.root
     if robot.tag != "robot":
         raise InputError(f"expected a <robot>, found <{robot.tag}>", where=source.where(robot))
@@ -163,12 +104,14 @@ def read(path: Path | str, *, up: str = "z", scale: float = 1.0) -> Body:
     while root.empty and len(root.joints) == 1 and root.joints[0].type in ("floating", "fixed"):
         root_turn = rotation.multiply(root_turn, root.joints[0].rotation)
         root = parts[root.joints[0].child]
+    if root.name == RESERVED_LINK:
+        raise InputError(f"the root link may not be called {root.name}", where=root.where, hint="rename it")
     builder = _Builder(parts, scale)
-    builder.add(root, root_turn)
+    builder.build(root, root_turn)
     return builder.body(robot.get("name", source.path.stem))
 
 
-def _parts(source: _Source, colors: dict[str, Array]) -> dict[str, _Part]:
+def _parts(source: XmlFile, colors: dict[str, Array]) -> dict[str, _Part]:
     parts: dict[str, _Part] = {}
     for element in source.root.findall("link"):
         name, where = source.text(element, "name"), source.where(element)
@@ -183,7 +126,7 @@ def _parts(source: _Source, colors: dict[str, Array]) -> dict[str, _Part]:
     return parts
 
 
-def _inertial(source: _Source, element: ET.Element | None) -> tuple[float, Array, Array]:
+def _inertial(source: XmlFile, element: ET.Element | None) -> tuple[float, Array, Array]:
     """Mass, centre of mass and inertia about it in the link's axes."""
     if element is None:
         return 0.0, np.zeros(3), np.zeros((3, 3))
@@ -205,7 +148,7 @@ def _inertial(source: _Source, element: ET.Element | None) -> tuple[float, Array
     return mass, com, matrix @ inertia @ matrix.T
 
 
-def _shape(source: _Source, element: ET.Element, colors: dict[str, Array]) -> Shape:
+def _shape(source: XmlFile, element: ET.Element, colors: dict[str, Array]) -> Shape:
     position, turn = source.pose(element)
     geometry = source.child(element, "geometry")
     if len(geometry) != 1:
@@ -240,7 +183,7 @@ def _shape(source: _Source, element: ET.Element, colors: dict[str, Array]) -> Sh
     return Shape(-1, kind, position, turn, np.array(size), vertices, color)
 
 
-def _connection(source: _Source, element: ET.Element) -> _Connection:
+def _connection(source: XmlFile, element: ET.Element) -> _Connection:
     name, where, kind = source.text(element, "name"), source.where(element), source.text(element, "type")
     if kind not in TYPES:
         raise InputError(f"joint {name}: unknown type {kind!r}", where=where, hint=nearest(kind, TYPES))
@@ -273,11 +216,15 @@ def _connection(source: _Source, element: ET.Element) -> _Connection:
     )
 
 
-def _connect(source: _Source, parts: dict[str, _Part], connections: list[_Connection]) -> _Part:
+def _connect(source: XmlFile, parts: dict[str, _Part], connections: list[_Connection]) -> _Part:
     """Hang every joint on its parent link; the root link."""
     moved_by: dict[str, _Connection] = {}
     names: set[str] = set()
     for joint in connections:
+        if joint.name == RESERVED_JOINT:
+            raise InputError(
+                f"no joint may be called {joint.name}: the free root is", where=joint.where, hint="rename it"
+            )
         if joint.name in names:
             raise InputError(f"two joints are called {joint.name}", where=joint.where)
         names.add(joint.name)
@@ -316,13 +263,52 @@ class _Builder:
         self.visuals: list[Shape] = []
         self.frames: dict[str, Frame] = {}
 
-    def add(self, part: _Part, turn: Array) -> None:
-        """Add a moving link whose contents are turned by ``turn``, then all that hangs on it."""
+    def build(self, root: _Part, turn: Array) -> None:
+        """Add the root link, its contents turned by ``turn``, and all that hangs on it."""
+        waiting: list[_Placed] = self._add(root, -1, turn)[::-1]
+        while waiting:
+            placed = waiting.pop()
+            joint, child = placed.joint, len(self.links)
+            ball = joint.type == "spherical"
+            self.joints.append(
+                Joint(
+                    name=joint.name,
+                    type="ball" if ball else "hinge",
+                    parent=placed.link,
+                    child=child,
+                    origin=placed.position,
+                    rotation=placed.rotation,
+                    axis=joint.axis,
+                    lower=joint.lower,
+                    upper=joint.upper,
+                    twist_axis=joint.axis,
+                    swing_limit=math.pi if ball else 0.0,
+                    effort=joint.effort,
+                )
+            )
+            waiting += self._add(self.parts[joint.child], placed.link, rotation.IDENTITY)[::-1]
+
+    def _add(self, part: _Part, parent: int, turn: Array) -> list[_Placed]:
+        """Add a moving link and what is fixed to it; the joints that move, in the order of the file."""
         index = len(self.links)
-        parent = -1 if index == 0 else self.joints[index - 1].parent
         self.links.append(Link(part.name, parent, 0.0, np.zeros(3), np.zeros((3, 3))))
-        outward: list[tuple[_Connection, Array, Array]] = []
-        self._absorb(part, index, np.zeros(3), turn, outward)
+        self._absorb(part, index, np.zeros(3), turn)
+        moving: list[_Placed] = []
+        waiting = self._placed(part, index, np.zeros(3), turn)[::-1]
+        while waiting:
+            placed = waiting.pop()
+            joint = placed.joint
+            if joint.type == "floating":
+                raise InputError(f"joint {joint.name}: only an empty root may have a floating child", where=joint.where)
+            if joint.type in HELD:
+                message = f"{joint.where}: joint {joint.name} is {joint.type}; it is held at zero"
+                warnings.warn(message, MimicWarning, stacklevel=2)
+            if joint.type in ("fixed", *HELD):
+                child = self.parts[joint.child]
+                self._absorb(child, index, placed.position, placed.rotation)
+                waiting += self._placed(child, index, placed.position, placed.rotation)[::-1]
+            else:
+                moving.append(placed)
         link = self.links[index]
         if link.mass <= 0 or np.linalg.eigvalsh(link.inertia)[0] <= 0:
             raise InputError(
@@ -330,37 +316,27 @@ class _Builder:
                 where=part.where,
                 hint="give it an <inertial>, or join it to its parent with a fixed joint",
             )
-        for joint, position, rotated in outward:
-            axis = joint.axis
-            ball = joint.type == "spherical"
-            self.joints.append(
-                Joint(
-                    name=joint.name,
-                    type="ball" if ball else "hinge",
-                    parent=index,
-                    child=len(self.links),
-                    origin=position,
-                    rotation=rotated,
-                    axis=axis,
-                    lower=joint.lower,
-                    upper=joint.upper,
-                    twist_axis=axis,
-                    swing_limit=math.pi if ball else 0.0,
-                    effort=joint.effort,
-                )
-            )
-            self.add(self.parts[joint.child], rotation.IDENTITY)
+        return moving
 
-    def _absorb(
-        self, part: _Part, index: int, position: Array, turn: Array, outward: list[tuple[_Connection, Array, Array]]
-    ) -> None:
-        """Merge a part standing at ``position``, ``turn`` in link ``index``; collect the joints that move."""
+    def _placed(self, part: _Part, link: int, position: Array, turn: Array) -> list[_Placed]:
+        """The joints on a part that stands at ``position``, ``turn`` in a link."""
+        return [
+            _Placed(
+                joint,
+                link,
+                position + rotation.rotate(turn, self.scale * joint.origin),
+                rotation.multiply(turn, joint.rotation),
+            )
+            for joint in part.joints
+        ]
+
+    def _absorb(self, part: _Part, index: int, position: Array, turn: Array) -> None:
+        """Merge a part standing at ``position``, ``turn`` in link ``index`` into it."""
         matrix = rotation.to_matrix(turn)
         com = position + rotation.rotate(turn, self.scale * part.com)
         self.links[index] = _merge(self.links[index], part.mass, com, self.scale**2 * matrix @ part.inertia @ matrix.T)
         self.frames[part.name] = Frame(part.name, index, position, turn)
-        drawn = part.visuals or part.shapes
-        for shapes, into in ((part.shapes, self.shapes), (drawn, self.visuals)):
+        for shapes, into in ((part.shapes, self.shapes), (part.visuals or part.shapes, self.visuals)):
             for shape in shapes:
                 into.append(
                     replace(
@@ -372,18 +348,6 @@ class _Builder:
                         vertices=self.scale * shape.vertices,
                     )
                 )
-        for joint in part.joints:
-            at = position + rotation.rotate(turn, self.scale * joint.origin)
-            rotated = rotation.multiply(turn, joint.rotation)
-            if joint.type == "floating":
-                raise InputError(f"joint {joint.name}: only an empty root may have a floating child", where=joint.where)
-            if joint.type in HELD:
-                message = f"{joint.where}: joint {joint.name} is {joint.type}; it is held at zero"
-                warnings.warn(message, MimicWarning, stacklevel=2)
-            if joint.type in ("fixed", *HELD):
-                self._absorb(self.parts[joint.child], index, at, rotated, outward)
-            else:
-                outward.append((joint, at, rotated))
 
     def body(self, name: str) -> Body:
         return Body(name, tuple(self.links), tuple(self.joints), tuple(self.shapes), tuple(self.visuals), self.frames)

@@ -31,7 +31,8 @@ def synthetic(folder: Path, seed: int) -> Character:
     for i in range(count):
         a, b, c = 0.01 + 0.01 * rng.random(3)
         links.append(
-            f'<link name="link{i}"><inertial><origin xyz="{three(0.05)}" rpy="{three(1)}"/><mass value="{0.5 + rng.random():.4f}"/>'
+            f'<link name="link{i}"><inertial><origin xyz="{three(0.05)}" rpy="{three(1)}"/>'
+            f'<mass value="{0.5 + rng.random():.4f}"/>'
             f'<inertia ixx="{b + c:.5f}" iyy="{a + c:.5f}" izz="{a + b:.5f}" ixy="0" ixz="0" iyz="0"/></inertial></link>'
         )
         if i:
