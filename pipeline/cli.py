@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs 
     from pipeline.stages import Checked, Retargeted
     from retarget.measures import Verdict
 
-BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
-"""exit codes beside those of `motion.errors`: a bug of ours, Ctrl-C, nobody reads our stdout"""
+BUG, INTERRUPTED, CLOSED_PIPE, TERMINATED = 70, 130, 141, 143
+"""exit codes beside those of `motion.errors`: a bug of ours, and what shells say of Ctrl-C, a closed pipe and `kill`"""
 
 PATH = click.Path(path_type=Path)
 
@@ -385,12 +386,12 @@ def _each(
     for file in files:
         try:
             done = work(file)
-        except MimicError as error:
-            worst = max(worst, error.exit_code)
-            console.error(error)
-            rows.append((file, "failed", error.message))
+        except Exception as error:
+            code = _report(error)
+            worst = max(worst, code)
+            rows.append((file, "failed", getattr(error, "message", str(error))))
             if as_json:
-                console.emit_json({"file": str(file), "error": str(error), "exit_code": error.exit_code})
+                console.emit_json({"file": str(file), "error": str(error), "exit_code": code})
         else:
             worst = max(worst, done.exit_code)
             rows.append((file, done.status, done.remark))
@@ -406,34 +407,41 @@ def run(arguments: list[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", MimicWarning)
     try:
-        return cli.main(arguments, prog_name="mimic-pipe", standalone_mode=False) or 0
+        code = cli.main(arguments, prog_name="mimic-pipe", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         console.note("interrupted; nothing was half-written")
         return INTERRUPTED
-    except MimicError as error:
-        if _debugging():
-            raise
-        console.error(error)
-        return error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code == TERMINATED:
+            raise  # any other is click's answer to a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is silent
         return CLOSED_PIPE
-    except MemoryError:
-        console.error(InputError("not enough memory", hint="cut the source with --from and --to"))
-        return InputError.exit_code
     except Exception as error:
-        if _debugging():
-            raise
-        console.note(f"a bug in mimic-pipe: {type(error).__name__}: {error}")
-        console.note("  hint: please report it with the traceback that MIMIC_DEBUG=1 shows")
-        return BUG
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Tell the user about an error, in a line and a hint, and give its exit code; with MIMIC_DEBUG=1 raise it instead."""
+    if _debugging():
+        raise error
+    if isinstance(error, MemoryError):
+        error = InputError("not enough memory", hint="cut the source with --from and --to")
+    if isinstance(error, MimicError):
+        console.error(error)
+        return error.exit_code
+    console.note(f"a bug in mimic-pipe: {type(error).__name__}: {error}")
+    console.note("hint: please report it, with the traceback that MIMIC_DEBUG=1 shows")
+    return BUG
 
 
 def main() -> None:
     """Entry point of ``mimic-pipe``."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # unwinds, so that locks and staging folders go
     sys.exit(run())
 
 

@@ -68,7 +68,7 @@ def error(problem: MimicError) -> None:
     """An error on stderr: one line, and a hint."""
     note(str(problem))
     if problem.hint:
-        note(f"  hint: {problem.hint}")
+        note(f"hint: {problem.hint}")
 
 
 @contextmanager

@@ -212,11 +212,11 @@ def retarget(
     mapping = None if settings.map_file is None else Mapping.load(settings.map_file)
     ingested = ingest(path, out=out, name=name, mapping=mapping)
     source = ingested.source
+    first, last = _frames(source, settings)
     folder = Path(out) / character.name / source.motion.name
     with lock.claim(folder) as staging:
         if (folder / CLIP).exists():
             _refuse_other_source(Clip.load(folder / CLIP).provenance, source, folder)
-        first, last = _frames(source, settings)
         found = contacts.detect(source.motion, source.roles)
         motion = replace(source.motion.slice(first, last), loop=_loop(source.motion, first, last))
         began = time.perf_counter()
