@@ -27,7 +27,7 @@ RESTRICTED = {
     "pybullet_data": ["train/engine_pybullet.py", "pipeline/samples.py", "pipeline/picture.py"],
     "mujoco": ["train/engine_mujoco.py", "characters/dynamics.py"],
     "click": ["pipeline/cli*.py"],
-    "bvhio": ["motion/formats/bvh*.py"],
+    "bvhio": ["motion/formats/*bvh*.py"],
 }
 """outside package → the files (patterns) that may import it"""
 
