@@ -46,7 +46,7 @@ class CycleSettings:
     shortest: float = 0.3
     """seconds"""
     longest: float = 6.0
-    """seconds, of a cycle found by recurrence"""
+    """seconds"""
     unlike: float = 0.2
     """a period followed by one this unlike it does not recur; 0 is the same, 1 is as unlike as any two frames"""
     seam: float = 1.5
