@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from characters.character import Character
 from motion.clip import Clip
@@ -29,20 +32,34 @@ class Validation:
     verdict: Verdict
     source_sha256: str | None = None
     """of the file fidelity was measured against"""
+    content_sha256: str | None = None
+    """of the clip's motion that was measured, see `content`"""
 
     @property
     def passed(self) -> bool:
         return self.verdict.passed
 
     def quality(self) -> dict[str, Any]:
-        """What a clip keeps as its ``quality``: measures, verdict and the source's hash."""
+        """What a clip keeps as its ``quality``: measures, verdict, and the hashes of what they were measured on."""
         measured = {} if self.measures is None else self.measures.to_json()
+        hashes = {"source_sha256": self.source_sha256, "content_sha256": self.content_sha256}
         outcome = {"passed": self.passed, "failed": list(self.verdict.failed)}
-        return {**measured, **outcome} | ({"source_sha256": self.source_sha256} if self.source_sha256 else {})
+        return {**measured, **outcome, **{key: digest for key, digest in hashes.items() if digest is not None}}
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``quality.json``: `quality` and every check."""
         return {**self.quality(), **self.verdict.to_json()}
+
+
+def content(clip: Clip) -> str:
+    """Hex SHA-256 of what a clip's file says of the motion, to the decimals it keeps."""
+    digest = hashlib.sha256(repr((clip.loop, round(clip.duration, 9), clip.joints)).encode())
+    turn = np.array([*clip.cycle_offset.translation, clip.cycle_offset.yaw])
+    for values, decimals in ((turn, 9), (clip.qpos, 9), (clip.qvel, 7)):
+        digest.update((np.round(values, decimals) + 0.0).tobytes())  # + 0.0: no negative zeros
+    for link, flags in sorted(clip.contacts.items()):
+        digest.update(link.encode() + np.asarray(flags, dtype=bool).tobytes())
+    return digest.hexdigest()
 
 
 def measure(clip: Clip, character: Character, source: sources.Source | None = None) -> Validation:
@@ -59,7 +76,7 @@ def measure(clip: Clip, character: Character, source: sources.Source | None = No
         measures |= quality.fidelity(
             sampled, character, source.motion, source.roles, interval=None if interval is None else tuple(interval)
         )
-    return Validation(measures, quality.verdict(measures), None if source is None else source.sha256)
+    return Validation(measures, quality.verdict(measures), None if source is None else source.sha256, content(clip))
 
 
 def validate(
@@ -94,7 +111,7 @@ def validate(
         raise InputError(error.message, where=error.where or clip_path, hint=error.hint) from error
     assert found.measures is not None
     stored = _stored(clip)
-    identity.append(_unchanged(stored, found.measures))
+    identity.append(_unchanged(clip, stored, found))
     verdict = found.verdict
     if read is None and stored is not None and (fastest := stored.by_name.get("source_joint_speed")) is not None:
         verdict = quality.verdict(found.measures | replace(stored, by_name={fastest.name: fastest}))
@@ -135,14 +152,16 @@ def _stored(clip: Clip) -> Measures | None:
         return None
 
 
-def _unchanged(stored: Measures | None, found: Measures) -> Check:
+def _unchanged(clip: Clip, stored: Measures | None, found: Validation) -> Check:
     meaning = "measuring again gives what the clip says of itself"
-    if stored is None:
+    if stored is None or found.measures is None:
         return _identity("stored_quality", "not checked", meaning, "the clip says nothing of its quality")
-    changed = [m.name for m in stored if m.name in found and _differs(m, found[m.name])]
-    if not changed:
-        return _identity("stored_quality", "pass", meaning)
-    return _identity("stored_quality", "fail", meaning, f"changed since it was made: {', '.join(changed)}")
+    if clip.quality.get("content_sha256", found.content_sha256) != found.content_sha256:
+        return _identity("stored_quality", "fail", meaning, "the motion was changed since it was measured")
+    changed = [m.name for m in stored if m.name in found.measures and _differs(m, found.measures[m.name])]
+    if changed:
+        return _identity("stored_quality", "fail", meaning, f"the clip says otherwise: {', '.join(changed)}")
+    return _identity("stored_quality", "pass", meaning)
 
 
 def _differs(stored: Measure, found: Measure) -> bool:

@@ -172,7 +172,7 @@ class Check:
 
     def __str__(self) -> str:
         if self.found is None:
-            return f"{self.measure}: {self.status}"
+            return f"{self.measure}: {self.status}" + (f" ({self.where})" if self.where else "")
         name = self.measure if self.field == "value" else f"{self.measure} {self.field}"
         limit = "" if self.limit is None else f" (limit {'≥' if self.at_least else '≤'} {self.limit:.3g})"
         place = "".join(
