@@ -18,15 +18,13 @@ def hull(folder: Path, filename: str, *, where: str) -> Array:
     """Corners (V, 3) of the convex hull of a mesh file, in the file's unit.
 
     Args:
-        folder: what a relative name is relative to; ``package://name/`` and ``file://`` are stripped.
+        folder: what a relative name is relative to. A package is looked for in the folder, then in those above it; its own
+            name may be left out.
 
     Raises:
         InputError: missing, neither STL nor OBJ, damaged, flat.
     """
-    relative = filename.removeprefix("file://")
-    if relative.startswith("package://"):
-        relative = relative.removeprefix("package://").partition("/")[2]
-    path = folder / relative
+    path = _locate(folder, filename)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -42,6 +40,16 @@ def hull(folder: Path, filename: str, *, where: str) -> Array:
         return vertices[ConvexHull(vertices).vertices]
     except (ValueError, IndexError, QhullError) as error:
         raise InputError(f"mesh {filename}: not a solid mesh ({str(error).splitlines()[0]})", where=where) from error
+
+
+def _locate(folder: Path, filename: str) -> Path:
+    """Where a mesh's file is, or would be."""
+    if not filename.startswith("package://"):
+        return folder / filename.removeprefix("file://")
+    inside = filename.removeprefix("package://")
+    bases = [folder, *folder.resolve().parents]
+    candidates = [base / name for base in bases for name in (inside, inside.partition("/")[2]) if name]
+    return next((path for path in candidates if path.is_file()), folder / inside)
 
 
 def _stl(content: bytes) -> Array:

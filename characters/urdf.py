@@ -119,11 +119,22 @@ def _parts(source: XmlFile, colors: dict[str, Array]) -> dict[str, _Part]:
             raise InputError(f"two links are called {name}", where=where)
         mass, com, inertia = _inertial(source, element.find("inertial"))
         shapes = [_shape(source, e, colors) for e in element.findall("collision")]
-        visuals = [_shape(source, e, colors) for e in element.findall("visual")]
+        visuals = _visuals(source, element, colors)
         parts[name] = _Part(name, where, mass, com, inertia, shapes, visuals)
     if not parts:
         raise InputError("expected at least one <link>, found none", where=source.where(source.root))
     return parts
+
+
+def _visuals(source: XmlFile, link: ET.Element, colors: dict[str, Array]) -> list[Shape]:
+    """The visuals that can be drawn; physics does not need the others."""
+    visuals = []
+    for element in link.findall("visual"):
+        try:
+            visuals.append(_shape(source, element, colors))
+        except InputError as error:
+            warnings.warn(f"{error.where}: a visual is left out: {error.message}", MimicWarning, stacklevel=2)
+    return visuals
 
 
 def _inertial(source: XmlFile, element: ET.Element | None) -> tuple[float, Array, Array]:
@@ -193,7 +204,7 @@ def _connection(source: XmlFile, element: ET.Element) -> _Connection:
         raise InputError(f"joint {name}: the axis is zero", where=where)
     limit = element.find("limit")
     lower, upper = -math.inf, math.inf
-    if kind == "revolute" and limit is not None:
+    if kind == "revolute" and limit is not None and (limit.get("lower") or limit.get("upper")):
         lower, upper = source.number(limit, "lower", 0.0), source.number(limit, "upper", 0.0)
         if lower >= upper:
             raise InputError(

@@ -20,11 +20,19 @@ class XmlFile:
         self.path = path
         self.lines: dict[int, int] = {}
         self.kept: list[ET.Element] = []
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise InputError("no such file", where=path) from error
+        except OSError as error:
+            raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
+        body = content.lstrip()  # blank lines before the declaration and a final NUL occur in the wild
+        self.skipped = content[: len(content) - len(body)].count(b"\n")
         builder, parser = ET.TreeBuilder(), expat.ParserCreate()
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             element = builder.start(tag, attributes)
-            self.lines[id(element)] = parser.CurrentLineNumber
+            self.lines[id(element)] = parser.CurrentLineNumber + self.skipped
             self.kept.append(element)
 
         def end(tag: str) -> None:
@@ -32,13 +40,9 @@ class XmlFile:
 
         parser.StartElementHandler, parser.EndElementHandler = start, end
         try:
-            parser.Parse(path.read_bytes(), True)
-        except FileNotFoundError as error:
-            raise InputError("no such file", where=path) from error
-        except OSError as error:
-            raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
+            parser.Parse(body.rstrip(b"\0"), True)
         except expat.ExpatError as error:
-            where = f"{path}:{error.lineno}"
+            where = f"{path}:{error.lineno + self.skipped}"
             raise InputError(f"not valid XML: {expat.ErrorString(error.code)}", where=where) from error
         except (ValueError, LookupError) as error:  # encodings expat leaves to Python
             raise InputError(f"not valid XML: {error}", where=path) from error

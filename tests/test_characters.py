@@ -230,6 +230,40 @@ def test_prismatic_joints_are_held(tmp_path: Path) -> None:
     assert len(body.joints) == 1
 
 
+def test_a_visual_that_cannot_be_drawn_is_left_out(tmp_path: Path) -> None:
+    visual = '<visual><geometry><mesh filename="no.dae"/></geometry></visual>'
+    with pytest.warns(MimicWarning, match=r"body\.urdf:3: a visual is left out: mesh no\.dae"):
+        body = Character.load(write(tmp_path / "arm", ARM.replace("<collision>", visual + "<collision>")))
+    assert [shape.kind for shape in body.visuals] == ["capsule"]
+
+
+def test_what_the_wild_has_around_xml(tmp_path: Path) -> None:
+    """Blank lines before the declaration and a final NUL; lines are still counted from the file's first."""
+    folder = write(tmp_path / "arm", ARM)
+    text = (folder / "body.urdf").read_text()
+    (folder / "body.urdf").write_bytes(b'\n\n<?xml version="1.0"?>\n' + text.encode() + b"\0")
+    assert len(Character.load(folder).links) == 2
+    (folder / "body.urdf").write_bytes(b"\n\n" + text.replace('xyz="0 0 1"', 'xyz="0"').encode())
+    with pytest.raises(InputError, match=r"body\.urdf:7: xyz: expected 3"):
+        Character.load(folder)
+
+
+def test_a_limit_without_angles_is_none(tmp_path: Path) -> None:
+    links = ARM.replace('type="spherical">', 'type="revolute"><limit effort="30" velocity="5"/>')
+    body = Character.load(write(tmp_path / "arm", links))
+    assert (body.lower[0], body.upper[0]) == (-np.inf, np.inf)
+    assert body.torque_limits == {"swing": 30.0}
+
+
+def test_packages_are_found_beside_and_above(tmp_path: Path) -> None:
+    folder = tmp_path / "robot" / "urdf"
+    folder.mkdir(parents=True)
+    (tmp_path / "robot" / "block.obj").write_bytes(obj(shapes.CORNERS))
+    mesh = '<collision><geometry><mesh filename="package://robot/block.obj"/></geometry></collision>'
+    body = Character.load(write(folder, f'<link name="block">{INERTIAL}{mesh}</link>'))
+    assert len(body.shapes[0].vertices) == 8
+
+
 def test_up_and_scale(tmp_path: Path) -> None:
     toml = 'description = "x"\nup = "y"\nscale = 0.25\nfeet = []\nroles = {}\n'
     links = ARM.replace('xyz="0 0 1"', 'xyz="0 1 0"').replace(
