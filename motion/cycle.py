@@ -33,6 +33,8 @@ CALM = 0.4
 """weight of the acceleration at a cut against its seam: where everything changes, nothing joins well"""
 STILL = 0.02
 """m/s, averaged over the joints: slower is standing, whatever the clip"""
+KEPT = 0.98
+"""share of the variance that recurrence is sought in"""
 MOST_STARTS = 4000
 """starts tried for one length"""
 BLUR = 0.016
@@ -159,8 +161,9 @@ class _Search:
         self.moving = speed > max(settings.moving * float(np.percentile(speed, 90)), STILL * VELOCITY_TIME)
         self.active = self.coarse[self.moving[:: self.stride]]
         self.spread = float(self.active.var(axis=0).sum()) if len(self.active) else 0.0
-        self.sums = np.concatenate([np.zeros((1, features.shape[1])), np.cumsum(self.coarse, axis=0)])
-        self.squares = np.concatenate([[0.0], np.cumsum((self.coarse**2).sum(axis=1))])
+        self.compared = _principal(self.coarse, self.active)
+        self.sums = np.concatenate([np.zeros((1, self.compared.shape[1])), np.cumsum(self.compared, axis=0)])
+        self.squares = np.concatenate([[0.0], np.cumsum((self.compared**2).sum(axis=1))])
         self.strikes = {r: np.flatnonzero(np.diff(np.asarray(f).astype(int)) == 1) / fps for r, f in contacts.items()}
         steps = np.diff(self.coarse, axis=0) * (self.fps / SEARCH_RATE)
         self.step, self.second = (
@@ -215,13 +218,14 @@ class _Search:
 
     def _unlike(self, lag: int) -> Array:
         """How unlike the motion from each frame on (N,) is to that one lag later, compared over up to one lag."""
-        count = len(self.coarse)
+        count = len(self.compared)
         span = min(lag, count - lag)
-        apart = np.cumsum(((self.coarse[lag:] - self.coarse[:-lag]) ** 2).sum(axis=1))
+        gap = self.compared[lag:] - self.compared[:-lag]
+        apart = np.cumsum(np.einsum("ti,ti->t", gap, gap))
         apart = (apart[span - 1 :] - np.concatenate([[0.0], apart[:-span]])) / span
         both = span + lag
         mean = (self.sums[both:] - self.sums[:-both]) / both
-        variance = (self.squares[both:] - self.squares[:-both]) / both - (mean**2).sum(axis=1)
+        variance = (self.squares[both:] - self.squares[:-both]) / both - np.einsum("ti,ti->t", mean, mean)
         lively = variance > self.settings.liveliness * self.spread
         return np.where(lively, apart / (2.0 * np.maximum(variance, 1e-12)), np.inf)
 
@@ -234,6 +238,7 @@ class _Search:
         for at in like:
             frames[at : at + span] = True
         rows = np.flatnonzero(frames) * self.stride
+        rows = rows[:: max(1, len(rows) // MOST_STARTS)]
         slack = max(self.stride, round(0.06 * lag * self.stride))
         lengths = np.arange(lag * self.stride - slack, lag * self.stride + slack + 1)
         inside = rows[rows + lengths[-1] < len(self.fine)]
@@ -284,6 +289,16 @@ class _Search:
         """Share of the moving frames whose like is among the cycle's (N, 2 F)."""
         apart = (self.active**2).sum(axis=1)[:, None] + (cycle**2).sum(axis=1) - 2.0 * self.active @ cycle.T
         return float((apart.min(axis=1) < self.settings.near * 2.0 * self.spread).mean())
+
+
+def _principal(features: Array, active: Array) -> Array:
+    """The few principal components (T, K) of features (T, F) that hold `KEPT` of the variance of the moving ones."""
+    if len(active) < 2:
+        return features
+    mean = active.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(active - mean, rowvar=False))
+    count = int(np.searchsorted(np.cumsum(values[::-1]), KEPT * values.sum())) + 1
+    return (features - mean) @ vectors[:, ::-1][:, :count]
 
 
 def _at_least(features: Array, fps: float, rate: float) -> tuple[Array, float]:
