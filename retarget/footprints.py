@@ -18,7 +18,7 @@ from motion import rotation
 from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
 from retarget.assemble import Rows
-from retarget.targets import Targets
+from retarget.targets import Targets, intervals
 
 if TYPE_CHECKING:
     from retarget.solve import SolveSettings
@@ -37,12 +37,6 @@ STEP_TIME = 0.2
 """seconds a print takes to follow"""
 CREEP = 0.03
 """metres per second: a print that moves faster does not count as standing"""
-
-
-def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
-    """Unbroken runs ``[start, stop)`` of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
         A clip with new qpos and qvel; everything else is kept.
     """
     count, layout = len(clip.qpos), character.layout
-    pad = min(count, int(round(CONTEXT * clip.fps))) if clip.loop else 0
+    pad = min(count, round(CONTEXT * clip.fps) + _across(clip)) if clip.loop else 0
     index = np.arange(-pad, count + pad)
     qpos = clip.qpos[index % count]
     if clip.loop:
@@ -41,6 +41,16 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
         before = clip.cycle_offset.apply(solved[-1:], -1)
         after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
     return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after), contacts=stands)
+
+
+def _across(clip: Clip) -> int:
+    """Samples of the longest stance that runs across the wrap: both its ends must see all of it to share one print."""
+    longest = 0
+    for flags in clip.contacts.values():
+        off = np.flatnonzero(~np.asarray(flags, dtype=bool))
+        if len(off) and flags[0] and flags[-1]:
+            longest = max(longest, int(off[0] + len(flags) - 1 - off[-1]))
+    return longest
 
 
 def targets_of(character: Character, qpos: np.ndarray, fps: float, stance: dict[str, np.ndarray]) -> Targets:

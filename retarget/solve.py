@@ -49,9 +49,9 @@ class SolveSettings:
     """a frame moved by less than this (rad, m) in a step has settled"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
-    pin: float = 200000.0
+    pin: float = 2000000.0
     """a standing foot's points at their footprint"""
-    ground: float = 100000.0
+    ground: float = 1000000.0
     """points under the ground, and the height of a standing foot"""
     clearance: float = 300.0
     """height of a swinging foot's lowest point"""
@@ -61,13 +61,13 @@ class SolveSettings:
     """keeps undriven coordinates where they are"""
     first_damping: float = 1.0
     """damping of the first step"""
-    first_contact: float = 0.01
+    first_contact: float = 0.002
     """share of the contact weights in the first step"""
-    growth: float = 4.0
+    growth: float = 5.0
     """how much contact weights grow, and damping falls, from step to step"""
-    smooth_time: float = 0.02
+    smooth_time: float = 0.08
     """seconds: corrections shorter than this are resisted"""
-    smooth_root: float = 10.0
+    smooth_root: float = 30.0
     """how much more a metre of root correction weighs than a radian"""
     window: int = 4096
     """frames solved together; longer clips are solved in overlapping windows"""

@@ -17,6 +17,7 @@ from scipy.linalg import solveh_banded
 from characters import kinematics
 from characters.character import Character
 from motion import rotation
+from motion.contacts import REFERENCE_HEIGHT
 from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
@@ -30,6 +31,12 @@ CARRIED = 0.05
 """Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
 AXIS_TIME = 0.04
 """seconds over which the flexion axis is smoothed"""
+RELEASE = 0.01
+"""metres (body 1.7 m high): at its ends a stance counts only while the source's foot is this near to the ground"""
+RELEASE_TIME = 0.08
+"""seconds at each end of a stance that may so be dropped"""
+ROOM_SHARE, ROOM = 0.25, 0.01
+"""while the other foot stands, a swinging one is lifted this share more, at most so many metres: soles are larger than points"""
 STRAIGHT = 0.15
 """Sine of the bend below which a knee or elbow says nothing about its axis."""
 
@@ -493,6 +500,7 @@ def _path(
     root = target - rotation.rotate(pelvis, offset)
 
     clearance, stance = {}, {}
+    stands = np.any([np.asarray(contacts[role], dtype=bool) for role in source.legs if role in contacts], axis=0)
     for role in source.legs:
         if role not in body.chains:
             continue
@@ -500,10 +508,30 @@ def _path(
         points = source.foot_points(role)
         rest = np.array([resting_height.get(names[p], 0.0) for p in points])
         height = (source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1)
+        height = np.maximum(scale * height, 0.0)
+        size = body.character.height / REFERENCE_HEIGHT
         flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
-        clearance[link] = np.where(flags, 0.0, np.maximum(scale * height, 0.0))
+        flags = trim(flags, height > RELEASE * size, round(RELEASE_TIME * source.motion.fps))
+        clearance[link] = np.where(flags, 0.0, height + stands * np.minimum(ROOM_SHARE * height, ROOM * size))
         stance[link] = flags
     return root, clearance, stance
+
+
+def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Unbroken runs ``[start, stop)`` of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def trim(flags: np.ndarray, off: np.ndarray, most: int) -> np.ndarray:
+    """Flags ``(T,)`` without the frames at a stance's ends that are ``off`` (T,), at most ``most`` at each end."""
+    out = flags.copy()
+    for start, stop in intervals(flags):
+        kept = np.flatnonzero(~off[start:stop])
+        first, last = (kept[0], kept[-1] + 1) if len(kept) else (0, stop - start)
+        out[start : start + min(first, most)] = False
+        out[max(start + last, stop - most) : stop] = False
+    return out
 
 
 def _first_guess(character: Character, root: Array, rotations: Array, driven: np.ndarray) -> Array:
