@@ -26,7 +26,7 @@ from motion.rotation import Array
 class PhaseSettings:
     """How a cycle is cut and closed."""
 
-    least_rate: float = 60.0
+    least_rate: float = 120.0
     """samples per second of a clip from a slow source"""
     most_rate: float = 120.0
     """samples per second of a clip from a fast one"""
