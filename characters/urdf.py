@@ -149,7 +149,7 @@ def _inertial(source: XmlFile, element: ET.Element | None) -> tuple[float, Array
     xx, yy, zz, xy, xz, yz = (source.number(tensor, key, 0.0) for key in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
     inertia = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     a, b, c = np.linalg.eigvalsh(inertia)
-    if a < 0 or a + b < c * (1 - INERTIA_TOLERANCE):
+    if a < -INERTIA_TOLERANCE * c or a + b < c * (1 - INERTIA_TOLERANCE):
         raise InputError(
             f"no rigid body has the inertia {a:.3g}, {b:.3g}, {c:.3g}: the largest exceeds the sum of the others",
             where=source.where(tensor if tensor is not None else element),
@@ -200,7 +200,7 @@ def _connection(source: XmlFile, element: ET.Element) -> _Connection:
         raise InputError(f"joint {name}: unknown type {kind!r}", where=where, hint=nearest(kind, TYPES))
     position, turn = source.pose(element)
     axis = source.numbers(element.find("axis"), "xyz", (1.0, 0.0, 0.0))
-    if not np.linalg.norm(axis) > 1e-9:
+    if kind in HINGES and not np.linalg.norm(axis) > 1e-9:
         raise InputError(f"joint {name}: the axis is zero", where=where)
     limit = element.find("limit")
     lower, upper = -math.inf, math.inf
@@ -232,10 +232,6 @@ def _connect(source: XmlFile, parts: dict[str, _Part], connections: list[_Connec
     moved_by: dict[str, _Connection] = {}
     names: set[str] = set()
     for joint in connections:
-        if joint.name == RESERVED_JOINT:
-            raise InputError(
-                f"no joint may be called {joint.name}: the free root is", where=joint.where, hint="rename it"
-            )
         if joint.name in names:
             raise InputError(f"two joints are called {joint.name}", where=joint.where)
         names.add(joint.name)
@@ -280,6 +276,10 @@ class _Builder:
         while waiting:
             placed = waiting.pop()
             joint, child = placed.joint, len(self.links)
+            if joint.name == RESERVED_JOINT:
+                raise InputError(
+                    f"no joint may be called {joint.name}: the free root is", where=joint.where, hint="rename it"
+                )
             ball = joint.type == "spherical"
             self.joints.append(
                 Joint(

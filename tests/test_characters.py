@@ -232,7 +232,7 @@ def test_prismatic_joints_are_held(tmp_path: Path) -> None:
 
 def test_a_visual_that_cannot_be_drawn_is_left_out(tmp_path: Path) -> None:
     visual = '<visual><geometry><mesh filename="no.dae"/></geometry></visual>'
-    with pytest.warns(MimicWarning, match=r"body\.urdf:3: a visual is left out: mesh no\.dae"):
+    with pytest.warns(MimicWarning, match=r"body\.urdf:4: a visual is left out: mesh no\.dae"):
         body = Character.load(write(tmp_path / "arm", ARM.replace("<collision>", visual + "<collision>")))
     assert [shape.kind for shape in body.visuals] == ["capsule"]
 
