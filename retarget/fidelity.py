@@ -63,8 +63,8 @@ def fidelity(
     - ``side``: the smaller of two shares: of frames in which the line from right to left hips (and shoulders) points to
       the source's side, and of limb pairs that are nearer in direction to the source's limb of their own side than to
       the other's. Pairs whose two sides hardly differ do not vote.
-    - ``heading_error_deg``: angle between the root's horizontal displacements on body and source over half-second
-      windows, weighted by the way travelled.
+    - ``heading_error_deg``: the turn about z that best brings the source's displacements between the hips, over
+      half-second windows in which both travel, onto the body's; ``worst`` is the largest of a single window.
     - ``source_joint_speed`` (rad/s): the fastest joint of the source; what it does is allowed to the body.
 
     Args:
@@ -289,13 +289,18 @@ def _heading(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
     travels = way > TRAVEL * sampled.scale
     if travels.sum() < MIN_TRAVEL * len(way) or not travels.any():
         return unmeasured("heading_error_deg", "it barely travels", unit="°", samples=int(travels.sum()))
-    (a, b), (c, d) = moved[0].T, moved[1].T
-    error = np.where(travels, np.rad2deg(np.abs(np.arctan2(a * d - b * c, a * c + b * d))), 0.0)
+    ours, theirs = (m[:, 0] + 1j * m[:, 1] for m in moved)
+    turned = np.where(travels, ours * np.conj(theirs), 0.0)
+    error = np.rad2deg(np.abs(np.angle(turned)))
     time, frame = sampled.place(int(error.argmax()))
-    weight = way * travels
-    mean = float((error * weight).sum() / weight.sum())
     return Measure(
-        "heading_error_deg", mean, "°", worst=float(error.max()), time=time, frame=frame, samples=int(travels.sum())
+        "heading_error_deg",
+        float(np.rad2deg(np.abs(np.angle(turned.sum())))),
+        "°",
+        worst=float(error.max()),
+        time=time,
+        frame=frame,
+        samples=int(travels.sum()),
     )
 
 
