@@ -4,7 +4,7 @@ CLIP   ?= walk.bvh
 ARGS   ?=
 
 MIMIC  := .venv/bin/mimic-pipe
-PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP    := .venv/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCE  = $(if $(findstring /,$(CLIP)),$(CLIP),raw_mocap/$(CLIP))
 RESULT  = processed/$(CHAR)/$(basename $(notdir $(CLIP)))
 BASE   := .venv/.base
