@@ -181,7 +181,7 @@ def retarget(
 @loop
 @as_json
 def phase(clip: Path, cycle: tuple[float, float] | None, loop: bool | None, as_json: bool) -> int:
-    """Choose the cycle of a retargeted CLIP again, and write its clip.json and quality.json."""
+    """Choose the cycle of a retargeted CLIP again, and make its clip.json, gains.json and quality.json anew."""
     from pipeline import stages
 
     done = stages.phase(clip, cycle=cycle, loop=loop)
@@ -204,12 +204,12 @@ def gains(clip: Path, preset: str, as_json: bool) -> int:
     """Derive the PD gains of a retargeted CLIP again, and write its gains.json."""
     from pipeline import stages
 
+    if preset not in stages.gain_rules.PRESETS:
+        raise InputError(f"no preset {preset!r}", hint=nearest(preset, stages.gain_rules.PRESETS))
     path, derived = stages.gains(clip)
     if as_json:
         console.emit_json(derived.model_dump())
         return 0
-    if preset not in derived.presets:
-        raise InputError(f"no preset {preset!r}", hint=nearest(preset, derived.presets))
     rows = [(joint, gain.kp, gain.kd, gain.torque_limit) for joint, gain in derived.presets[preset].items()]
     console.table(("joint", "kp N·m/rad", "kd N·m·s/rad", "limit N·m"), rows, title=f"{preset} gains of {path}")
     return 0

@@ -484,12 +484,12 @@ def _refuse_other_source(provenance: dict[str, Any], source: Source, where: Path
 def _frames(source: Source, settings: RetargetSettings) -> tuple[int, int]:
     """First frame and end of the stretch of the cleaned source that the settings ask for."""
     motion, count = source.motion, len(source.motion)
-    start = 0.0 if settings.start is None else settings.start - source.dropped
-    stop = motion.duration if settings.stop is None else settings.stop - source.dropped
-    first, last = max(round(start * motion.fps), 0), min(round(stop * motion.fps) + 1, count)
+    start = 0.0 if settings.start is None else max(settings.start - source.dropped, 0.0)
+    stop = motion.duration if settings.stop is None else min(settings.stop - source.dropped, motion.duration)
+    first, last = (round(start * motion.fps), round(stop * motion.fps) + 1) if start <= stop else (0, 0)
     if last - first < 2:
         raise InputError(
-            f"expected a motion of at least 2 frames, found {max(last - first, 0)}"
+            f"expected a motion of at least 2 frames, found {last - first}"
             f" (the source has {count}, {source.raw.duration:.3f} s)",
             where=source.path,
             hint="a single pose can be inspected and mapped, not retargeted" if count < 2 else "choose --from and --to",
