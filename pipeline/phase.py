@@ -108,7 +108,7 @@ def phase(
             the source says and, if it says nothing, by the cycles found.
         cycle: seconds (A, B): loop this stretch; the pose at B is the first one of the next cycle.
         rate: samples per second; by default the trajectory's, kept between `PhaseSettings.least_rate` and `most_rate`.
-        refine: applied to the closed clip, to put the contacts right that closing moved.
+        refine: applied to the clip, to put the contacts right that closing and resampling moved.
 
     Raises:
         InputError: a cycle outside the trajectory or too short; a cycle and ``loop=False``; a loop of under four frames.
@@ -120,8 +120,8 @@ def phase(
         clip, offset, before = _one_shot(trajectory, rate), NO_OFFSET, None
     else:
         clip, before = _closed(trajectory, cut, rate, settings)
-        clip = clip if refine is None else refine(clip)
         offset = clip.cycle_offset
+    clip = clip if refine is None else refine(clip)
     start, stop = cut or (0.0, clip.duration)
     after = None if before is None else seam(clip.layout, clip.qpos, offset)
     report = PhaseReport(cut is not None, reason, start, stop, before, after, offset, candidates)

@@ -29,11 +29,11 @@ REST_SHARE = 0.003
 """metres: the same for being held down to the ground; less, or a foot that lands heel first would be slapped flat"""
 MISFIT = 0.02
 """metres: a stance whose points stray further than this from a flat print is pinned point by point"""
-STRAY = 0.03
+STRAY = 0.05
 """metres (body 1.7 m high): a print follows a source foot that creeps further than this to either side"""
-PIVOT = np.deg2rad(10.0)
+PIVOT = np.deg2rad(20.0)
 """and one that turns further than this"""
-STEP_TIME = 0.2
+STEP_TIME = 0.15
 """seconds a print takes to follow"""
 CREEP = 0.03
 """metres per second: a print that moves faster does not count as standing"""

@@ -12,7 +12,7 @@ from motion.clip import Clip
 from retarget.solve import SolveSettings, solve
 from retarget.targets import Body, Targets, TargetSettings
 
-CONTEXT = 0.5
+CONTEXT = 1.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy import ndimage
 from scipy.linalg import solveh_banded
 
 from characters import kinematics
@@ -27,6 +28,8 @@ LIMBS = ("leg", "arm", "foreleg", "wing")
 """Roles ending so are limbs: two segments by direction, what follows them by orientation."""
 UPRIGHT = np.cos(np.deg2rad(40.0))
 """A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
+NOISE_TIME = 0.012
+"""seconds, standard deviation of the smoothing of the source: passes 10 Hz at three quarters, stops 30 Hz"""
 CARRIED = 0.05
 """Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
 AXIS_TIME = 0.04
@@ -36,7 +39,7 @@ RELEASE = 0.01
 RELEASE_TIME = 0.08
 """seconds at each end of a stance that may so be dropped"""
 ROOM_SHARE, ROOM = 0.25, 0.01
-"""while the other foot stands, a swinging one is lifted this share more, at most so many metres: soles are larger than points"""
+"""while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
 STRAIGHT = 0.15
 """Sine of the bend below which a knee or elbow says nothing about its axis."""
 
@@ -92,6 +95,11 @@ class Source:
                 hint="write a map with `mimic-pipe map` and edit it",
             )
         self.positions, self.rotations = motion.forward()
+        sigma = NOISE_TIME * motion.fps
+        if sigma > 0.3 and len(motion) > 1:
+            self.positions = ndimage.gaussian_filter1d(self.positions, sigma, axis=0, mode="nearest")
+            turned = ndimage.gaussian_filter1d(rotation.continuous(self.rotations), sigma, axis=0, mode="nearest")
+            self.rotations = rotation.normalize(turned)
         self.pelvis = self.chains["root"][-1]
         self.legs = [r for r in ("left_leg", "right_leg") if len(self.chains.get(r, ())) >= 2]
         if len(self.legs) < 2:
