@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,6 +99,17 @@ def read(path: Path | str, *, mapping: Mapping | None = None, name: str | None =
         axes = Axes(mapping.unit, mapping.up, {"unit": "the map", "up": "the map"}, {"unit": 1.0, "up": 1.0})
     motion, mended = clean(standardise(raw, unit=axes.unit, up=axes.up), roles)
     return Source(path, digest, raw, roles, axes, motion, mended)
+
+
+@contextmanager
+def told_by_path(source: Source) -> Iterator[None]:
+    """Errors about the motion, which knows no file, name the file the user gave."""
+    try:
+        yield
+    except InputError as error:
+        if error.where != source.motion.name:
+            raise
+        raise InputError(error.message, where=source.path, hint=error.hint) from error
 
 
 def _neighbours(folder: Path, name: str) -> str | None:

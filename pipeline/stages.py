@@ -214,7 +214,7 @@ def retarget(
     source = ingested.source
     first, last = _frames(source, settings)
     folder = Path(out) / character.name / source.motion.name
-    with lock.claim(folder) as staging:
+    with sources.told_by_path(source), lock.claim(folder) as staging:
         if (folder / CLIP).exists():
             _refuse_other_source(Clip.load(folder / CLIP).provenance, source, folder)
         found = contacts.detect(source.motion, source.roles)

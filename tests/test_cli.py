@@ -179,6 +179,19 @@ def test_damaged_file_names_its_line(workspace: Path, run):
     assert not Path("processed").exists()
 
 
+def test_source_without_legs_is_named_by_its_path(run):
+    text = (
+        "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\n"
+        "End Site\n{\nOFFSET 0 1 0\n}\n}\nMOTION\nFrames: 3\nFrame Time: 0.02\n0 0 0\n0 1 0\n0 2 0\n"
+    )
+    Path("stick.bvh").write_text(text)
+    code, _, err = run("retarget", "stick.bvh", "--name", "s")
+    assert code == 3
+    assert "stick.bvh: " in err
+    assert "legs" in err
+    assert not Path("processed/atlas/s").exists()
+
+
 def test_a_map_that_names_a_missing_joint(run, workspace: Path):
     assert run("map", "walk.bvh", "-o", "m.toml")[0] == 0
     text = Path("m.toml").read_text()
