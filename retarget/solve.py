@@ -65,10 +65,12 @@ class SolveSettings:
     """share of the contact weights in the first step"""
     growth: float = 5.0
     """how much contact weights grow, and damping falls, from step to step"""
-    smooth_time: float = 0.08
+    smooth_time: float = 0.1
     """seconds: corrections shorter than this are resisted"""
-    smooth_root: float = 30.0
-    """how much more a metre of root correction weighs than a radian"""
+    smooth_root: float = 1000.0
+    """how much more a metre of root correction weighs than a joint's radian"""
+    smooth_turn: float = 100.0
+    """how much more a radian of the root's"""
     window: int = 4096
     """frames solved together; longer clips are solved in overlapping windows"""
     overlap: int = 128
@@ -266,7 +268,7 @@ class _Smoothness:
     def __init__(self, nv: int, frames: int, fps: float, settings: SolveSettings):
         self.nv, self.frames = nv, frames
         weight = np.ones(nv)
-        weight[:3] = settings.smooth_root
+        weight[:3], weight[3:6] = settings.smooth_root, settings.smooth_turn
         tau = settings.smooth_time * fps
         self.first, self.second = 0.5 * weight * tau**2, weight * tau**4
         one = np.zeros((3, frames))  # diagonals 0, 1, 2 of D'D and D²'D² along time
