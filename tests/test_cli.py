@@ -153,7 +153,7 @@ def test_bad_cycle_is_a_usage_error(cycle: str, run):
         (("export", "walk.bvh", "--format", "bhv"), "no export format 'bhv'", "bvh"),
         (("export", "walk.bvh", "--format", "csv"), "found a motion without a body", "retarget it first"),
         (("schema", "clp"), "no schema 'clp'", "clip"),
-        (("characters", "show", "trx"), "no character trx", "valid names"),
+        (("characters", "show", "qqqq"), "no character qqqq", "valid names"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
