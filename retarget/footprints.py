@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from characters import kinematics, shapes
 from characters.character import Character
@@ -35,6 +36,8 @@ PIVOT = np.deg2rad(20.0)
 """and one that turns further than this"""
 STEP_TIME = 0.15
 """seconds a print takes to follow"""
+SWING_TIME = 0.1
+"""seconds after (and before) a stance in which clearance comes to count"""
 CREEP = 0.03
 """metres per second: a print that moves faster does not count as standing"""
 
@@ -48,6 +51,8 @@ class Footprints:
     """foot link → (T,) bool"""
     clearance: dict[int, Array]
     """foot link → (T,) metres"""
+    swing: dict[int, Array]
+    """foot link → (T,) how much its clearance counts: 0 in stance, 1 well away from any"""
     anchors: dict[int, Array]
     """foot link → (T, K, 2) where each of its K support points belongs while it stands"""
     flags: dict[str, np.ndarray]
@@ -60,7 +65,7 @@ class Footprints:
         pose = kinematics.forward(character, targets.qpos)
         rest = kinematics.forward(character, character.rest[None])
         scale = character.height / REFERENCE_HEIGHT
-        stance, clearance, anchors, flags = {}, {}, {}, {}
+        stance, clearance, swing, anchors, flags = {}, {}, {}, {}, {}
         for name, stands in targets.stance.items():
             link = character.link(name)
             points = support.points[support.link == link]
@@ -78,8 +83,10 @@ class Footprints:
                     world[rows, :, :2], weight[rows], flat, heading[rows], targets.fps, scale
                 )
             stance[link], clearance[link] = np.asarray(stands, dtype=bool), targets.clearance[name]
+            away = ndimage.distance_transform_edt(~stance[link]) if still.any() else np.full(len(still), np.inf)
+            swing[link] = np.minimum(away / (SWING_TIME * targets.fps), 1.0)
             anchors[link], flags[name] = out, still
-        return cls(support, stance, clearance, anchors, flags)
+        return cls(support, stance, clearance, swing, anchors, flags)
 
     def take(self, index: np.ndarray) -> Footprints:
         """The frames ``index`` (n,)."""
@@ -87,6 +94,7 @@ class Footprints:
             self.support,
             {k: v[index] for k, v in self.stance.items()},
             {k: v[index] for k, v in self.clearance.items()},
+            {k: v[index] for k, v in self.swing.items()},
             {k: v[index] for k, v in self.anchors.items()},
             {k: v[index] for k, v in self.flags.items()},
         )
@@ -114,7 +122,7 @@ class Footprints:
                     error[:2] = (self.anchors[link][:, k] - points[:, k, :2]).T
                     vertical = np.where(stands & ~below, settings.ground * resting[:, k], vertical)
                     swings = ~stands & ~below
-                    vertical = np.where(swings, settings.clearance * pinned[:, k], vertical)
+                    vertical = np.where(swings, settings.clearance * self.swing[link] * pinned[:, k], vertical)
                     error[2] = np.where(swings, self.clearance[link] - lowest[:, 0], error[2])
                 if level.any() or vertical.any():
                     rows.point(link, (points[:, k] - root).T, level, vertical, error)

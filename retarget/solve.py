@@ -53,7 +53,7 @@ class SolveSettings:
     """a standing foot's points at their footprint"""
     ground: float = 1000000.0
     """points under the ground, and the height of a standing foot"""
-    clearance: float = 300.0
+    clearance: float = 1000.0
     """height of a swinging foot's lowest point"""
     limit: float = 300.0
     """joint limits"""

@@ -38,6 +38,8 @@ RELEASE = 0.01
 """metres (body 1.7 m high): at its ends a stance counts only while the source's foot is this near to the ground"""
 RELEASE_TIME = 0.08
 """seconds at each end of a stance that may so be dropped"""
+CLEARANCE_TIME = 0.025
+"""seconds, standard deviation of the smoothing of foot heights: they are the minimum over several points, with corners"""
 ROOM_SHARE, ROOM = 0.25, 0.01
 """while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
 STRAIGHT = 0.15
@@ -96,10 +98,8 @@ class Source:
             )
         self.positions, self.rotations = motion.forward()
         sigma = NOISE_TIME * motion.fps
-        if sigma > 0.3 and len(motion) > 1:
-            self.positions = ndimage.gaussian_filter1d(self.positions, sigma, axis=0, mode="nearest")
-            turned = ndimage.gaussian_filter1d(rotation.continuous(self.rotations), sigma, axis=0, mode="nearest")
-            self.rotations = rotation.normalize(turned)
+        self.positions = _slow(self.positions, sigma)
+        self.rotations = rotation.normalize(_slow(rotation.continuous(self.rotations), sigma))
         self.pelvis = self.chains["root"][-1]
         self.legs = [r for r in ("left_leg", "right_leg") if len(self.chains.get(r, ())) >= 2]
         if len(self.legs) < 2:
@@ -317,7 +317,7 @@ class TargetSettings:
     """turn about the bone of upper arm and thigh"""
     trunk: float = 1.0
     """orientation of pelvis, spine and head"""
-    foot: float = 0.3
+    foot: float = 0.1
     """orientation of feet and hands"""
     root: float = 4.0
     """root position, each axis"""
@@ -516,7 +516,7 @@ def _path(
         points = source.foot_points(role)
         rest = np.array([resting_height.get(names[p], 0.0) for p in points])
         height = (source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1)
-        height = np.maximum(scale * height, 0.0)
+        height = _slow(np.maximum(scale * height, 0.0), CLEARANCE_TIME * source.motion.fps)
         size = body.character.height / REFERENCE_HEIGHT
         flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
         flags = trim(flags, height > RELEASE * size, round(RELEASE_TIME * source.motion.fps))
@@ -529,6 +529,13 @@ def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
     """Unbroken runs ``[start, stop)`` of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _slow(values: Array, sigma: float) -> Array:
+    """Values ``(T, …)`` smoothed in time by a Gaussian of ``sigma`` frames, if that is enough to matter."""
+    return (
+        ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest") if sigma > 0.3 and len(values) > 1 else values
+    )
 
 
 def trim(flags: np.ndarray, off: np.ndarray, most: int) -> np.ndarray:
