@@ -23,7 +23,7 @@ from motion.formats import npz
 from motion.gains import Gains
 from motion.motion import Motion
 from pipeline import export as exports
-from pipeline import lock, sources
+from pipeline import lock, loops, sources
 from pipeline import phase as phases
 from pipeline import samples as sample_clips
 from pipeline.phase import PhaseReport
@@ -217,10 +217,8 @@ def retarget(
     with sources.told_by_path(source), lock.claim(folder) as staging:
         if (folder / CLIP).exists():
             _refuse_other_source(Clip.load(folder / CLIP).provenance, source, folder)
-        found = contacts.detect(source.motion, source.roles)
-        motion = replace(source.motion.slice(first, last), loop=_loop(source.motion, first, last))
         began = time.perf_counter()
-        trajectory = solve(motion, mapping or source.mapping, character, _cut(found, first, last))
+        trajectory = _solve(source, mapping or source.mapping, character, first, last)
         trajectory = replace(
             trajectory,
             provenance={
@@ -418,6 +416,16 @@ def clip_file(path: Path | str) -> Path:
     return path / CLIP if path.is_dir() or not path.suffix else path
 
 
+def _solve(source: Source, mapping: Mapping, character: Character, first: int, last: int) -> Trajectory:
+    """Frames ``first:last`` of a source on a body; a source that is one cycle, between its neighbouring cycles."""
+    if (first, last) == (0, len(source.motion)):
+        surrounded = loops.surround(source.motion)
+        found = contacts.detect(surrounded.motion, source.roles)
+        return surrounded.middle(solve(surrounded.motion, mapping, character, found))
+    found = contacts.detect(source.motion, source.roles)  # of the whole: a short part may show no ground
+    return solve(source.motion.slice(first, last), mapping, character, _cut(found, first, last))
+
+
 def _finish(
     trajectory: Trajectory,
     character: Character,
@@ -495,11 +503,6 @@ def _frames(source: Source, settings: RetargetSettings) -> tuple[int, int]:
             hint="a single pose can be inspected and mapped, not retargeted" if count < 2 else "choose --from and --to",
         )
     return first, last
-
-
-def _loop(motion: Motion, first: int, last: int) -> bool | None:
-    """What the source says of a loop still holds for the whole of it alone."""
-    return motion.loop if (first, last) == (0, len(motion)) else None
 
 
 def _cut(found: Contacts, first: int, last: int) -> Contacts:
