@@ -83,7 +83,7 @@ def test_inertias_are_diagonal_and_possible(body: Character) -> None:
         a, b, c = np.sort(np.diag(link.inertia))
         assert a >= LEAST_INERTIA
         assert a + b >= c, link.name
-        np.testing.assert_array_equal(link.inertia, np.diag(np.diag(link.inertia)))
+        np.testing.assert_allclose(link.inertia, np.diag(np.diag(link.inertia)), rtol=0, atol=1e-15)
 
 
 def test_rest_stands_flat_on_all_feet(body: Character) -> None:
@@ -254,7 +254,7 @@ def test_held_at_240_hz(body: Character) -> None:
     assert np.abs(qvel).max() < 0.01
     full = np.concatenate([body.rest[:7], qpos])[None]
     error = body.layout.difference(body.rest[None], full)[0, 6:]
-    assert np.rad2deg(np.abs(error)).max() < 10.0
+    assert np.rad2deg(np.abs(error)).max() < 3.0
 
 
 def test_both_engines_read_the_same_body(body: Character) -> None:
