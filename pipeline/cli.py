@@ -16,7 +16,7 @@ from motion.errors import InputError, MimicError, MimicWarning, nearest
 from pipeline import console
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
-    from pipeline.stages import Checked, Retargeted
+    from pipeline.results import Checked, Retargeted
     from retarget.measures import Verdict
 
 BUG, INTERRUPTED, CLOSED_PIPE, TERMINATED = 70, 130, 141, 143
