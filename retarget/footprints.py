@@ -38,6 +38,10 @@ STEP_TIME = 0.15
 """seconds a print takes to follow"""
 SWING_TIME = 0.1
 """seconds after (and before) a stance in which clearance comes to count"""
+HOLD_TIME = 0.04
+"""seconds at each end of a stance over which the pin gives way, so that a foot lands and leaves without a jerk"""
+SOFTEST = 0.003
+"""share of the pin's weight that is left there"""
 CREEP = 0.03
 """metres per second: a print that moves faster does not count as standing"""
 
@@ -53,6 +57,8 @@ class Footprints:
     """foot link → (T,) metres"""
     swing: dict[int, Array]
     """foot link → (T,) how much its clearance counts: 0 in stance, 1 well away from any"""
+    hold: dict[int, Array]
+    """foot link → (T,) how firmly it is pinned: 1 in the middle of a stance, little at its ends"""
     anchors: dict[int, Array]
     """foot link → (T, K, 2) where each of its K support points belongs while it stands"""
     flags: dict[str, np.ndarray]
@@ -65,7 +71,7 @@ class Footprints:
         pose = kinematics.forward(character, targets.qpos)
         rest = kinematics.forward(character, character.rest[None])
         scale = character.height / REFERENCE_HEIGHT
-        stance, clearance, swing, anchors, flags = {}, {}, {}, {}, {}
+        stance, clearance, swing, hold, anchors, flags = {}, {}, {}, {}, {}, {}
         for name, stands in targets.stance.items():
             link = character.link(name)
             points = support.points[support.link == link]
@@ -85,8 +91,9 @@ class Footprints:
             stance[link], clearance[link] = np.asarray(stands, dtype=bool), targets.clearance[name]
             away = ndimage.distance_transform_edt(~stance[link]) if still.any() else np.full(len(still), np.inf)
             swing[link] = np.minimum(away / (SWING_TIME * targets.fps), 1.0)
+            hold[link] = _ends_softly(stance[link], HOLD_TIME * targets.fps)
             anchors[link], flags[name] = out, still
-        return cls(support, stance, clearance, swing, anchors, flags)
+        return cls(support, stance, clearance, swing, hold, anchors, flags)
 
     def take(self, index: np.ndarray) -> Footprints:
         """The frames ``index`` (n,)."""
@@ -95,6 +102,7 @@ class Footprints:
             {k: v[index] for k, v in self.stance.items()},
             {k: v[index] for k, v in self.clearance.items()},
             {k: v[index] for k, v in self.swing.items()},
+            {k: v[index] for k, v in self.hold.items()},
             {k: v[index] for k, v in self.anchors.items()},
             {k: v[index] for k, v in self.flags.items()},
         )
@@ -118,9 +126,9 @@ class Footprints:
                 error = np.zeros((3, len(root)))
                 error[2] = -height[:, k]
                 if stands is not None:
-                    level = np.where(stands, settings.pin * pinned[:, k], 0.0)
+                    level = np.where(stands, settings.pin * self.hold[link] * pinned[:, k], 0.0)
                     error[:2] = (self.anchors[link][:, k] - points[:, k, :2]).T
-                    vertical = np.where(stands & ~below, settings.ground * resting[:, k], vertical)
+                    vertical = np.where(stands & ~below, settings.ground * self.hold[link] * resting[:, k], vertical)
                     swings = ~stands & ~below
                     vertical = np.where(swings, settings.clearance * self.swing[link] * pinned[:, k], vertical)
                     error[2] = np.where(swings, self.clearance[link] - lowest[:, 0], error[2])
@@ -171,6 +179,18 @@ def _prints(
         moving[1:] |= fast
         moving[:-1] |= fast
     return out, ~moving
+
+
+def _ends_softly(stands: np.ndarray, width: float) -> Array:
+    """1 for frames of a stance (T,) at least ``width`` frames from its ends, falling with the square to `SOFTEST`.
+
+    The clip's own ends are not ends of a stance.
+    """
+    padded = np.pad(stands, 1, mode="edge")
+    if padded.all() or width <= 1:
+        return np.ones(len(stands))
+    depth = ndimage.distance_transform_edt(padded)[1:-1] / width
+    return np.clip(depth**2, SOFTEST, 1.0)
 
 
 def _turn(theta: Array, points: Array) -> Array:

@@ -8,12 +8,16 @@ import numpy as np
 
 from characters import kinematics, shapes
 from characters.character import Character
-from motion.clip import Clip
+from motion.clip import Clip, Layout
+from motion.rotation import Array
 from retarget.solve import SolveSettings, solve
 from retarget.targets import Body, Targets, TargetSettings
 
 CONTEXT = 1.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
+
+MIX = 0.15
+"""seconds on either side of the wrap over which two cycles' solutions are mixed"""
 
 
 def refine(clip: Clip, character: Character, settings: SolveSettings | None = None) -> Clip:
@@ -34,13 +38,31 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
     qpos = layout.continuous(qpos)
     flags = {link: np.asarray(f, dtype=bool)[index % count] for link, f in clip.contacts.items()}
     solution = solve(character, targets_of(character, qpos, clip.fps, flags), settings)
-    solved = layout.continuous(solution.qpos[pad : pad + count])
+    solved = layout.continuous(_meet(clip, solution.qpos, pad, layout))
     stands = {link: f[pad : pad + count] for link, f in solution.stands.items()}
     after = None
     if clip.loop:
         before = clip.cycle_offset.apply(solved[-1:], -1)
         after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
     return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after), contacts=stands)
+
+
+def _meet(clip: Clip, padded: Array, pad: int, layout: Layout) -> Array:
+    """The clip's own samples ``(P, nq)`` of a solution with ``pad`` samples of context, the same on both sides of the wrap.
+
+    The solve ends within a tolerance, not exactly alike in every cycle; near the wrap both copies are mixed.
+    """
+    count = len(clip.qpos)
+    out = padded[pad : pad + count].copy()
+    width = min(pad, count // 2, round(MIX * clip.fps))
+    if width == 0:
+        return out
+    share = 0.5 * (1.0 - np.arange(width) / width)
+    later = clip.cycle_offset.apply(padded[pad + count : pad + count + width], -1)
+    earlier = clip.cycle_offset.apply(padded[pad - width : pad], 1)
+    out[:width] = layout.interpolate(out[:width], later, share)
+    out[-width:] = layout.interpolate(out[-width:], earlier, share[::-1])
+    return out
 
 
 def _across(clip: Clip) -> int:

@@ -28,8 +28,8 @@ LIMBS = ("leg", "arm", "foreleg", "wing")
 """Roles ending so are limbs: two segments by direction, what follows them by orientation."""
 UPRIGHT = np.cos(np.deg2rad(40.0))
 """A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
-NOISE_TIME = 0.012
-"""seconds, standard deviation of the smoothing of the source: passes 10 Hz at three quarters, stops 30 Hz"""
+NOISE_TIME = 0.016
+"""seconds, standard deviation of the smoothing of the source: passes 5 Hz at nine tenths, 10 Hz at six"""
 CARRIED = 0.05
 """Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
 AXIS_TIME = 0.04
