@@ -13,7 +13,7 @@ TRAIN  := .venv/.train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
-        test check format bench clean
+        test check format bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,8 @@ format: $(DEV)  ## format the code
 	.venv/bin/ruff check --fix .
 bench: $(DEV)  ## the speed tables
 	@for file in benchmarks/bench_*.py; do OMP_NUM_THREADS=1 .venv/bin/python $$file $(ARGS) || exit 1; done
+results: $(DEV)  ## docs/results/retarget.md again: every sample and clip on both bodies (10 minutes)
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_retarget $(ARGS)
 clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
