@@ -7,6 +7,8 @@ joint or 1 for a hinge; ``qvel`` = root linear velocity (world), root angular ve
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -142,6 +144,8 @@ class CycleOffset:
 
 
 NO_OFFSET = CycleOffset(np.zeros(3), 0.0)
+ROUNDING = 1e-9
+"""samples: a time this far beyond a one-shot's end is its end, not past it"""
 
 
 def _check_qpos(where: str, layout: Layout, qpos: Array) -> None:
@@ -223,23 +227,23 @@ class Trajectory:
         arrays = files.read_npz(path)
         if "header" not in arrays or "qpos" not in arrays:
             raise InputError("expected a mimic-trajectory, found an npz without header and qpos", where=path)
-        header = json.loads(str(arrays["header"]))
-        if header.get("format") != "mimic-trajectory" or header.get("version") != 1:
-            raise InputError(
-                f"expected mimic-trajectory version 1, found {header.get('format')} version {header.get('version')}",
-                where=path,
+        try:
+            header = json.loads(str(arrays["header"]))
+        except json.JSONDecodeError as error:
+            raise InputError(f"header: not valid JSON: {error.msg}", where=path) from error
+        file = check_model(TrajectoryFile, header, path)
+        with _told_by(path):
+            return cls(
+                name=file.name,
+                character=file.character,
+                joints=tuple(JointSpec(j.name, j.type) for j in file.joints),
+                fps=file.fps,
+                qpos=arrays["qpos"],
+                contacts={k.removeprefix("contacts/"): v for k, v in arrays.items() if k.startswith("contacts/")},
+                loop=file.loop,
+                provenance=file.provenance,
+                quality=file.quality,
             )
-        return cls(
-            name=header["name"],
-            character=header["character"],
-            joints=tuple(JointSpec(j["name"], j["type"]) for j in header["joints"]),
-            fps=header["fps"],
-            qpos=arrays["qpos"],
-            contacts={k.removeprefix("contacts/"): v for k, v in arrays.items() if k.startswith("contacts/")},
-            loop=header["loop"],
-            provenance=header["provenance"],
-            quality=header["quality"],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,29 +312,22 @@ class Clip:
         if self.loop:
             cycle = np.floor(at / count).astype(int)
             at = at - cycle * count
+            held = np.zeros(len(at), dtype=bool)
             left = np.minimum(at.astype(int), count - 1)
-            right = (left + 1) % count
-            wraps = (left + 1) // count
-            a, b = self.qpos[left], self.cycle_offset.apply(self.qpos[right], wraps)
         else:
             cycle = np.zeros(len(at), dtype=int)
-            held = (at < 0) | (at > count - 1)
+            held = (at < -ROUNDING) | (at > count - 1 + ROUNDING)
             at = np.clip(at, 0, count - 1)
             left = np.clip(at.astype(int), 0, max(count - 2, 0))
-            right = np.minimum(left + 1, count - 1)
-            a, b = self.qpos[left], self.qpos[right]
+        wraps, right = np.divmod(np.minimum(left + 1, count if self.loop else count - 1), count)
         share = at - left
-        qpos = layout.interpolate(a, b, share)
+        qpos = layout.interpolate(self.qpos[left], self.cycle_offset.apply(self.qpos[right], wraps), share)
+        qpos = self.cycle_offset.apply(qpos, cycle)
         va, vb = self.qvel[left].copy(), self.qvel[right].copy()
-        if self.loop:
-            turn = rotation.from_yaw(self.cycle_offset.yaw * wraps)
-            vb[:, :3] = rotation.rotate(turn, vb[:, :3])
+        vb[:, :3] = rotation.rotate(rotation.from_yaw(self.cycle_offset.yaw * wraps), vb[:, :3])
         qvel = (1 - share)[:, None] * va + share[:, None] * vb
-        if self.loop:
-            qpos = self.cycle_offset.apply(qpos, cycle)
-            qvel[:, :3] = rotation.rotate(rotation.from_yaw(self.cycle_offset.yaw * cycle), qvel[:, :3])
-        else:
-            qvel[held] = 0.0
+        qvel[:, :3] = rotation.rotate(rotation.from_yaw(self.cycle_offset.yaw * cycle), qvel[:, :3])
+        qvel[held] = 0.0
         return qpos, qvel
 
     def save(self, path: Path | str) -> None:
@@ -366,8 +363,8 @@ class Clip:
         Raises:
             InputError: missing, not JSON, an unknown key, another format or version, arrays that do not fit.
         """
-        try:
-            file = check_model(ClipFile, files.read_json(path), path)
+        file = check_model(ClipFile, files.read_json(path), path)
+        with _told_by(path):
             return cls(
                 name=file.name,
                 character=file.character,
@@ -382,10 +379,17 @@ class Clip:
                 provenance=file.provenance,
                 quality=file.quality,
             )
-        except InputError as error:
-            if error.where == str(path) or (error.where or "").startswith(f"{path}:"):
-                raise
-            raise InputError(error.message, where=path, hint=error.hint) from error
+
+
+@contextmanager
+def _told_by(path: Path | str) -> Iterator[None]:
+    """Errors about what a file holds, which knows only its own name, name the file."""
+    try:
+        yield
+    except InputError as error:
+        if error.where == str(path):
+            raise
+        raise InputError(error.message, where=path, hint=error.hint) from error
 
 
 def _array(rows: list, path: Path | str, key: str) -> Array:
@@ -409,6 +413,20 @@ class JointEntry(FileModel):
 class CycleOffsetEntry(FileModel):
     translation: Annotated[list[float], Field(min_length=3, max_length=3)]
     yaw: float
+
+
+class TrajectoryFile(FileModel):
+    """Schema of the header of ``trajectory.npz``; the arrays beside it are qpos and contacts/LINK."""
+
+    format: Literal["mimic-trajectory"]
+    version: Literal[1]
+    name: str
+    character: str
+    joints: Annotated[list[JointEntry], Field(description="qpos order after the root")]
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    loop: bool | None
+    provenance: dict[str, Any]
+    quality: dict[str, Any]
 
 
 class ClipFile(FileModel):
