@@ -58,7 +58,7 @@ format: $(DEV)  ## format the code
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 bench: $(DEV)  ## the speed tables
-	@for file in benchmarks/bench_*.py; do OMP_NUM_THREADS=1 .venv/bin/python $$file $(ARGS) || exit 1; done
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks $(ARGS)
 results: $(DEV)  ## docs/results/retarget.md again: every sample and clip on both bodies (10 minutes)
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_retarget $(ARGS)
 clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
