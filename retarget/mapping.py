@@ -14,6 +14,7 @@ from motion import files
 from motion.clip import FileModel, check_model
 from motion.errors import InputError, nearest
 from motion.motion import Skeleton
+from motion.roles import ROLE_ORDER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +81,9 @@ class Mapping:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"not valid TOML: {error}", where=path) from error
         file = check_model(MapFile, data, path)
+        for role in (*file.roles, *file.weights):
+            if role not in ROLE_ORDER:
+                raise InputError(f"unknown role {role}", where=path, hint=nearest(role, ROLE_ORDER))
         return cls(roles={k: tuple(v) for k, v in file.roles.items()}, unit=file.unit, up=file.up, weights=file.weights)
 
 
@@ -88,7 +92,9 @@ class MapFile(FileModel):
 
     format: Literal["mimic-map"]
     version: Literal[1]
-    unit: Annotated[float, Field(gt=0, description="metres per file unit")]
+    unit: Annotated[float, Field(gt=0, allow_inf_nan=False, description="metres per file unit")]
     up: Literal["x", "y", "z"]
     roles: Annotated[dict[str, list[str]], Field(description="role → source joints from the root outward")]
-    weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(description="role → factor on its targets")] = {}
+    weights: Annotated[
+        dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], Field(description="role → factor on its targets")
+    ] = {}

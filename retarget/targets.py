@@ -30,6 +30,10 @@ UPRIGHT = np.cos(np.deg2rad(40.0))
 """A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
 NOISE_TIME = 0.016
 """seconds, standard deviation of the smoothing of the source: passes 5 Hz at nine tenths, 10 Hz at six"""
+FLAT_SHARE, FLAT = 0.1, 0.01
+"""A standing foot is flat while its highest point is within so many metres of this quantile of its heights in stance."""
+UNLIKE = np.deg2rad(30.0)
+"""If the pose so found is tilted this far against the rest pose, the foot only ever stood on its toes or its edge."""
 CARRIED = 0.05
 """Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
 AXIS_TIME = 0.04
@@ -317,7 +321,7 @@ class TargetSettings:
     """turn about the bone of upper arm and thigh"""
     trunk: float = 1.0
     """orientation of pelvis, spine and head"""
-    foot: float = 0.1
+    foot: float = 0.06
     """orientation of feet and hands"""
     root: float = 4.0
     """root position, each axis"""
@@ -454,7 +458,7 @@ def _flat_foot(source: Source, role: str, contact: np.ndarray | None, flexion: A
     ankle = chain[2]
     children = source.motion.skeleton.children(ankle)
     toe = chain[3] if len(chain) > 3 else (children[0] if children else None)
-    turn = source.rotations[:, ankle]
+    turn, upright = source.rotations[:, ankle], _upright(source, ankle)
     if toe is not None and np.linalg.norm(source.motion.skeleton.offsets[toe][:]) > 1e-6:
         ahead = source.positions[:, toe] - source.positions[:, ankle]
     else:
@@ -463,13 +467,15 @@ def _flat_foot(source: Source, role: str, contact: np.ndarray | None, flexion: A
     if contact is not None and contact.any():
         points = source.positions[:, source.foot_points(role)][..., 2]
         height = points.max(axis=1)  # the heel-up foot's highest point, usually the ankle
-        flat = contact & (height < np.quantile(height[contact], 0.5) + 0.005)
+        flat = contact & (height < np.quantile(height[contact], FLAT_SHARE) + FLAT)
     level = np.linalg.norm(ahead[:, :2], axis=1) > 0.3 * np.linalg.norm(ahead, axis=1)
     if (flat & level).sum() >= 3 and toe is not None:
         heading = rotation.from_yaw(np.arctan2(ahead[:, 1], ahead[:, 0]))
-        samples = rotation.relative(turn, heading)[flat & level]
-        return rotation.multiply(turn, rotation.mean(samples))
-    return _upright(source, ankle)
+        found = rotation.multiply(turn, rotation.mean(rotation.relative(turn, heading)[flat & level]))
+        tilt = np.arccos(np.clip(rotation.rotate(rotation.relative(upright, found), UP)[:, 2], -1.0, 1.0)).mean()
+        if not source.reference.is_rest or tilt < UNLIKE:
+            return found
+    return upright
 
 
 def _scale(source: Source, body: Body) -> float:
