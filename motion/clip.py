@@ -452,11 +452,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def check_model(model: type[Model], data: Any, where: Path | str) -> Model:
-    """Validate file content; the first violation becomes an InputError that names the key and the nearest valid one."""
+    """Validate file content; a violation becomes an InputError that names the key and, if it is unknown, the nearest valid one."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()  # a misspelt key is unknown and missing: the spelling is what to mend
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
             valid = _keys(model, first["loc"][:-1])

@@ -335,6 +335,10 @@ def _without(key: str) -> Any:
     return lambda data: data.pop(key)
 
 
+def _renamed(old: str, new: str) -> Any:
+    return lambda data: data.update({new: data.pop(old)})
+
+
 def _with(value: Any, *keys: Any) -> Any:
     def change(data: Any) -> None:
         for key in keys[:-1]:
@@ -350,6 +354,7 @@ def _with(value: Any, *keys: Any) -> Any:
         (_with(1, "charakter"), "unknown key charakter", "did you mean character"),
         (_with(1, "cycle_offset", "jaw"), "unknown key cycle_offset.jaw", "did you mean yaw"),
         (_with("x", "joints", 1, "typ"), "unknown key joints.1.typ", "did you mean type"),
+        (_renamed("phase", "phases"), "unknown key phases", "did you mean phase"),
         (_without("qvel"), "missing key qvel", None),
         (_with("mimic-gains", "format"), "format: input should be 'mimic-clip', found 'mimic-gains'", None),
         (_with(2, "version"), "version: input should be 1, found 2", None),
