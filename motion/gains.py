@@ -14,9 +14,9 @@ from motion.clip import FileModel, check_model
 class JointGain(FileModel):
     """Gains of one joint, N·m/rad, N·m·s/rad and N·m; a ball joint's hold for each axis."""
 
-    kp: Annotated[float, Field(gt=0)]
-    kd: Annotated[float, Field(ge=0)]
-    torque_limit: Annotated[float, Field(gt=0)]
+    kp: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    kd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    torque_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Gains(FileModel):
@@ -25,7 +25,7 @@ class Gains(FileModel):
     format: Literal["mimic-gains"] = "mimic-gains"
     version: Literal[1] = 1
     character: str
-    timestep: Annotated[float, Field(gt=0)]
+    timestep: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     presets: dict[str, dict[str, JointGain]]
     evidence: dict[str, Any]
 
