@@ -16,7 +16,7 @@ from motion import contacts, rotation
 from motion.contacts import HasChains
 from motion.motion import Motion
 from motion.rotation import Array
-from pipeline import pops
+from pipeline import halfturns, pops
 
 Mended = tuple[Motion, tuple[str, ...]]
 
@@ -43,7 +43,7 @@ def clean(motion: Motion, roles: HasChains) -> Mended:
         The mended motion, its provenance naming the mends under ``"cleaned"``, and one sentence a mend.
     """
     done: tuple[str, ...] = ()
-    for mend in (unit_quaternions, drop_calibration, pops.mend_spikes, pops.mend_pops):
+    for mend in (unit_quaternions, drop_calibration, halfturns.mend_half_turns, pops.mend_spikes, pops.mend_pops):
         motion, said = mend(motion)
         done += said
     motion, said = ground(motion, roles)

@@ -12,12 +12,20 @@ MARGIN = np.deg2rad(0.01)
 """How far inside a limit results are put, so that rounding in a file does not cross it."""
 
 
-def clamp_ball(joint: Joint, local: Array) -> Array:
-    """Ball rotations ``(T, 4)`` brought inside the joint's swing cone and twist range."""
+def clamp_ball(joint: Joint, local: Array, *, over_time: bool = False) -> Array:
+    """Ball rotations ``(T, 4)`` brought inside the joint's swing cone and twist range.
+
+    Args:
+        over_time: the frames follow each other: a twist that runs past half a turn stays at the limit it came by,
+            where a single frame would jump to the other one.
+    """
     swing, twist = rotation.swing_twist(local, joint.twist_axis)
     vector = rotation.log(swing)
     angle = np.linalg.norm(vector, axis=-1)
     shrink = np.minimum(1.0, (joint.swing_limit - MARGIN) / np.maximum(angle, 1e-9))
+    if over_time:
+        twist = np.unwrap(twist)
+        twist = twist - 2 * np.pi * np.round(np.median(twist) / (2 * np.pi))
     twist = np.clip(twist, joint.lower + MARGIN, joint.upper - MARGIN)
     return rotation.multiply(
         rotation.exp(shrink[..., None] * vector), rotation.from_axis_angle(joint.twist_axis, twist)

@@ -22,6 +22,7 @@ from motion.contacts import REFERENCE_HEIGHT
 from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
+from retarget import limits
 
 FORWARD, LEFT, UP = np.eye(3)
 LIMBS = ("leg", "arm", "foreleg", "wing")
@@ -556,7 +557,7 @@ def trim(flags: np.ndarray, off: np.ndarray, most: int) -> np.ndarray:
 
 
 def _first_guess(character: Character, root: Array, rotations: Array, driven: np.ndarray) -> Array:
-    """qpos ``(T, nq)`` whose links turn as ``rotations``; a hinge takes the angle that brings its bone nearest."""
+    """qpos ``(T, nq)`` inside all limits whose links turn as ``rotations`` as nearly as their joints allow."""
     layout = character.layout
     qpos = np.tile(character.rest, (len(root), 1))
     qpos[:, :3], qpos[:, 3:7] = root, rotations[:, 0]
@@ -578,6 +579,7 @@ def _first_guess(character: Character, root: Array, rotations: Array, driven: np
             qpos[:, at] = theta
             local = rotation.from_axis_angle(joint.axis, theta)
         else:
+            local = limits.clamp_ball(joint, local, over_time=True)
             qpos[:, at : at + 4] = local
         world[joint.child] = rotation.multiply(base, local)
     return layout.continuous(qpos)

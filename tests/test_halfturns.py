@@ -1,0 +1,42 @@
+"""Half turns of a limb are undone; real motion is left alone."""
+
+import numpy as np
+
+from motion import rotation
+from motion.motion import Motion, Skeleton
+from pipeline.halfturns import mend_half_turns
+
+
+def swinging(frames: int = 120) -> Motion:
+    skeleton = Skeleton(
+        ("hips", "thigh", "shin", "foot_end"),
+        np.array([-1, 0, 1, 2]),
+        np.array([[0, 0, 0], [0, 0, -0.1], [0, 0, -0.4], [0, 0, -0.4]], dtype=float),
+        np.array([False, False, False, True]),
+    )
+    angle = 0.8 * np.sin(np.linspace(0, 4 * np.pi, frames))
+    rotations = np.tile(rotation.IDENTITY, (frames, 4, 1))
+    rotations[:, 1] = rotation.from_axis_angle(np.array([0.0, 1.0, 0.0]), angle)
+    rotations[:, 2] = rotation.from_axis_angle(np.array([0.0, 1.0, 0.0]), 0.3 + 0.2 * angle)
+    return Motion("swing", skeleton, 120.0, np.zeros((frames, 3)), rotations)
+
+
+def test_a_flipped_thigh_is_turned_back():
+    motion = swinging()
+    broken = motion.rotations.copy()
+    half = rotation.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.float64(np.pi))
+    broken[40:60, 1] = rotation.multiply(broken[40:60, 1], half)
+    broken[80:81, 1] = rotation.multiply(broken[80:81, 1], half)
+    mended, said = mend_half_turns(Motion(motion.name, motion.skeleton, motion.fps, motion.root_positions, broken))
+    assert rotation.angle(mended.rotations, motion.rotations).max() < 1e-6
+    assert len(said) == 1
+    assert "thigh" in said[0]
+    assert "21 frames" in said[0]
+    assert mend_half_turns(mended)[1] == ()
+
+
+def test_real_motion_is_not_touched():
+    motion = swinging()
+    mended, said = mend_half_turns(motion)
+    assert mended is motion
+    assert said == ()
