@@ -14,6 +14,7 @@ from motion.errors import InputError
 from motion.rotation import Array
 from train import observation
 from train.engine import Engine
+from train.reference import Reference
 from train.reward import Measure, profile
 from train.state import State, state_of
 
@@ -21,6 +22,8 @@ REASONS = ("none", "contact", "deviation", "exploded")
 """why an episode was terminated, by number"""
 TOUCH = 0.005
 """metres: a link whose lowest point is below this touches the ground"""
+LONGEST = 60.0
+"""seconds of an episode for which the reference is tabulated"""
 EXPLODED = 100.0
 """m/s or rad/s no body reaches: the simulation broke"""
 
@@ -75,9 +78,10 @@ class ImitationEnv:
         self.shift = np.zeros((self.count, 3))
         """(N, 3) what the reference is moved by: xy only"""
         self.horizon = settings.horizon if clip.loop else clip.duration
+        self.table = Reference(clip, self.character, clip.duration + min(self.horizon, LONGEST) + 1.0)
         allowed = set(self.character.feet) | set(self.character.ground)
         self._forbidden = np.array([link.name not in allowed for link in self.character.links])
-        self.observation_size = observation.size(len(self.character.links))
+        self.observation_size = observation.size(self.character)
         self.action_size = self.layout.nv - 6
         self.reason = np.zeros(self.count, dtype=int)
         """(N,) why each environment was last terminated, an index into REASONS"""
@@ -93,26 +97,27 @@ class ImitationEnv:
             phase = uniform if self.settings.start == "uniform" else np.zeros(len(ids))
         self.time[ids] = phase * self.clip.duration
         self.age[ids] = 0
-        qpos, qvel = self.clip.sample(self.time[ids])
         self.shift[ids] = 0.0
-        self.engine.reset(ids, qpos, qvel)
+        begin = self.table(self.time[ids])
+        self.engine.reset(ids, begin.qpos, begin.qvel)
 
     def reference(self, time: Array) -> State:
         """The reference at clip times ``(N,)``, moved by `shift`."""
-        qpos, qvel = self.clip.sample(time)
-        qpos[:, :3] += self.shift
-        return state_of(self.character, qpos, qvel)
+        return self.table(time, self.shift)
 
     def targets(self, action: Array) -> Array:
         """PD targets ``(N, nq − 7)`` of an action ``(N, nv − 6)``."""
         if self.settings.residual > 0:
-            base, _ = self.clip.sample(self.time + self.settings.lookahead)
+            base = self.table.pose(self.time + self.settings.lookahead)
             action = self.settings.residual * action
         else:
-            base = np.broadcast_to(self.character.rest, (self.count, self.layout.nq))
-        tangent = np.zeros((self.count, self.layout.nv))
-        tangent[:, 6:] = action
-        return self.layout.integrate(base, tangent)[:, 7:]
+            base = np.broadcast_to(self.character.rest[7:], (self.count, self.layout.nq - 7))
+        out = base.copy()
+        balls = self.layout.quaternions[1:, None] + np.arange(4) - 7
+        turn = rotation.exp(action[:, self.layout.quaternion_dofs[1:, None] + np.arange(3) - 6])
+        out[:, balls] = rotation.normalize(rotation.multiply(base[:, balls], turn))
+        out[:, self.layout.hinges - 7] += action[:, self.layout.hinge_dofs - 6]
+        return out
 
     def step(self, action: Array) -> tuple[Array, Array, np.ndarray, np.ndarray, Array]:
         """Act for one policy step.
@@ -129,7 +134,8 @@ class ImitationEnv:
         broken = ~np.isfinite(self.engine.qvel).all(axis=1) | (np.abs(self.engine.qvel).max(axis=1) > EXPLODED)
         if broken.any():  # a state that is not a number cannot be looked at; the episode ends where the reference is
             ids = np.flatnonzero(broken)
-            self.engine.reset(ids, *self.clip.sample(self.time[ids]))
+            back = self.table(self.time[ids], self.shift[ids])
+            self.engine.reset(ids, back.qpos, back.qvel)
         sim, ref = state_of(self.character, self.engine.qpos, self.engine.qvel), self.reference(self.time)
         reward = self.reward(self.measure.errors(sim, ref), self.measure)
         self.reason = self._terminations(sim, ref)
@@ -137,7 +143,7 @@ class ImitationEnv:
         terminated = self.reason > 0
         reward = np.where(terminated, 0.0, reward)
         truncated = ~terminated & self._time_is_up()
-        final = observation.observe(sim, ref, self.phase(), self.clip.loop)
+        final = observation.observe(self.character, sim, ref, self.phase(), self.clip.loop)
         out = final
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
@@ -157,14 +163,14 @@ class ImitationEnv:
 
     def _observe(self) -> Array:
         sim = state_of(self.character, self.engine.qpos, self.engine.qvel)
-        return observation.observe(sim, self.reference(self.time), self.phase(), self.clip.loop)
+        return observation.observe(self.character, sim, self.reference(self.time), self.phase(), self.clip.loop)
 
     def _resync(self) -> None:
         cycle = np.floor(self.time / self.clip.duration)
         new = np.flatnonzero(cycle > np.floor((self.time - self.step_time) / self.clip.duration))
         if len(new):
-            qpos, _ = self.clip.sample(self.time[new])
-            self.shift[new, :2] = self.engine.qpos[new, :2] - qpos[:, :2]
+            there = self.table(self.time[new])
+            self.shift[new, :2] = self.engine.qpos[new, :2] - there.qpos[:, :2]
 
     def _terminations(self, sim: State, ref: State) -> np.ndarray:
         reason = np.zeros(self.count, dtype=int)

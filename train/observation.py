@@ -1,39 +1,42 @@
-"""What the policy sees: the body in its own heading frame, the phase, and where the reference is from there."""
+"""What the policy sees: the phase, the body in its own heading frame, and how it differs from the reference."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from characters.character import Character
 from motion import rotation
 from motion.rotation import Array
 from train.state import State
 
 POSITION_CLIP = 1.0
-"""metres: errors to the reference beyond this look the same"""
+"""metres: errors of the root's place beyond this look the same"""
 VELOCITY_SCALE = 0.1
 """brings m/s and rad/s to the size of the rest before the normaliser has seen any"""
 
 
-def observe(sim: State, ref: State, phase: Array, loop: bool) -> Array:
+def observe(character: Character, sim: State, ref: State, phase: Array, loop: bool) -> Array:
     """Observations ``(N, O)``.
 
     Args:
+        character: the body.
         sim: the bodies.
         ref: the reference now.
         phase: (N,) in [0, 1].
         loop: a cycle's phase is seen as sine and cosine, a one-shot's as it is.
 
-    Contents: phase 2; root height 1; of each link, in the root's heading frame and from the root: position 3, rotation
-    6 (two columns of its matrix), linear 3 and angular 3 velocity; of the reference root: position error 3 (clipped),
-    heading error 2.
+    Contents: phase 2; root height 1; the world's up in the root's frame 3; of each link but the root its position 3 from
+    the root, and of all links the linear velocity 3, in the root's heading frame; what leads from the body to the
+    reference: root place 3 (heading frame, clipped), root turn 3, joints nv − 6; the same of the velocities nv.
     """
-    count = len(sim)
-    heading = rotation.yaw(sim.qpos[:, 3:7])
-    back = rotation.from_yaw(-heading)[:, None]
-    root = sim.qpos[:, None, :3]
-    turned = rotation.to_matrix(rotation.multiply(back, sim.rotations))
-    error = rotation.rotate(back[:, 0], ref.qpos[:, :3] - sim.qpos[:, :3])
-    ahead = rotation.yaw(ref.qpos[:, 3:7]) - heading
+    count, layout = len(sim), character.layout
+    quaternion = sim.qpos[:, 3:7]
+    back = rotation.from_yaw(-rotation.yaw(quaternion))
+    each = back[:, None]
+    error = layout.difference(sim.qpos, ref.qpos)
+    error[:, :3] = np.clip(rotation.rotate(back, error[:, :3]), -POSITION_CLIP, POSITION_CLIP)
+    speed = ref.qvel - sim.qvel
+    speed[:, :3] = rotation.rotate(back, speed[:, :3])
     cycle = (
         np.column_stack([np.cos(2 * np.pi * phase), np.sin(2 * np.pi * phase)])
         if loop
@@ -42,16 +45,15 @@ def observe(sim: State, ref: State, phase: Array, loop: bool) -> Array:
     parts = [
         cycle,
         sim.qpos[:, 2:3],
-        rotation.rotate(back, sim.positions - root)[:, 1:].reshape(count, -1),
-        turned[..., :2].reshape(count, -1),
-        VELOCITY_SCALE * rotation.rotate(back, sim.linear).reshape(count, -1),
-        VELOCITY_SCALE * rotation.rotate(back, sim.angular).reshape(count, -1),
-        np.clip(error, -POSITION_CLIP, POSITION_CLIP),
-        np.column_stack([np.cos(ahead), np.sin(ahead)]),
+        rotation.rotate(rotation.conjugate(quaternion), np.array([0.0, 0.0, 1.0])),
+        rotation.rotate(each, sim.positions[:, 1:] - sim.positions[:, :1]).reshape(count, -1),
+        VELOCITY_SCALE * rotation.rotate(each, sim.linear).reshape(count, -1),
+        error,
+        VELOCITY_SCALE * speed,
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def size(links: int) -> int:
-    """Length of an observation for a body of ``links`` links."""
-    return 3 + 3 * (links - 1) + 12 * links + 5
+def size(character: Character) -> int:
+    """Length of an observation of a body."""
+    return 3 + 6 * len(character.links) + 2 * character.layout.nv

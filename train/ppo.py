@@ -27,12 +27,14 @@ class PpoSettings:
     epochs: int = 4
     minibatch: int = 512
     rate: float = 3e-4
-    """Adam's step at the start"""
+    """Adam's step of the actor at the start"""
+    critic_rate: float = 1e-3
+    """Adam's step of the critic, which no divergence limits"""
     kl: float = 0.05
     """the step size follows this divergence a batch"""
     log_std: float = -2.2
     entropy: float = 0.0
-    hidden: tuple[int, ...] = (512, 256)
+    hidden: tuple[int, ...] = (256, 128)
     value_weight: float = 0.5
     gradient_norm: float = 1.0
 
@@ -65,11 +67,17 @@ class Ppo:
         torch.manual_seed(seed)
         self.env, self.settings = env, settings
         self.policy = Policy(env.observation_size, env.action_size, settings.hidden, settings.log_std)
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=settings.rate)
+        self.optimiser = torch.optim.Adam(
+            [
+                {"params": [*self.policy.actor.parameters(), self.policy.log_std], "lr": settings.rate},
+                {"params": self.policy.critic.parameters(), "lr": settings.critic_rate},
+            ]
+        )
         self.generator = torch.Generator().manual_seed(seed + 1)
         self.rate = settings.rate
         self.samples = 0
         self.observation = torch.from_numpy(env.reset())
+        self._warm_up()
 
     def iterate(self) -> dict[str, float]:
         """One batch: collect, learn; figures for the log."""
@@ -79,6 +87,17 @@ class Ppo:
         figures |= self._learn(batch)
         figures |= {"seconds_collect": middle - start, "seconds_learn": time.perf_counter() - middle}
         return figures
+
+    @torch.no_grad()
+    def _warm_up(self) -> None:
+        """Show the normaliser the observations of a first, random batch, so that learning does not begin with a jolt."""
+        policy, std = self.policy, torch.exp(self.policy.log_std)
+        seen = []
+        for _ in range(self.settings.steps):
+            seen.append(self.observation)
+            noise = std * torch.randn((self.env.count, self.env.action_size), generator=self.generator)
+            self.observation = torch.from_numpy(self.env.step(noise.numpy())[0])
+        policy.normaliser.update(torch.cat(seen))
 
     @torch.no_grad()
     def _collect(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
@@ -104,25 +123,27 @@ class Ppo:
                 ages.append(age[ended])
                 reasons += np.bincount(env.reason[terminated[t]], minlength=len(REASONS))
         self.samples += s.steps * env.count
-        policy.normaliser.update(seen.flatten(0, 1))
         normal = policy.normaliser(seen)
-        value = policy.value(normal.flatten(0, 1)).reshape(shape).numpy()
+        scale = 1.0 / (1.0 - s.gamma)
+        value = scale * policy.value(normal.flatten(0, 1)).reshape(shape).numpy()
         following = np.concatenate([value[1:], np.zeros((1, env.count), np.float32)])
         ended = terminated | truncated
         ended[-1] = True
         apart = torch.from_numpy(ended)
-        following[ended] = policy.value(policy.normaliser(after[apart])).numpy()
+        following[ended] = scale * policy.value(policy.normaliser(after[apart])).numpy()
         advantage = gae(reward, value, following, terminated, ended, s.gamma, s.lam)
         batch = {
             "normal": normal.flatten(0, 1),
             "action": acted.flatten(0, 1),
             "advantage": torch.from_numpy(advantage.astype(np.float32)).flatten(),
-            "return": torch.from_numpy((advantage + value).astype(np.float32)).flatten(),
+            "return": torch.from_numpy(((advantage + value) / scale).astype(np.float32)).flatten(),
+            "seen": seen.flatten(0, 1),
         }
         batch["old"] = policy.log_probability(batch["normal"], batch["action"])
         lengths = np.concatenate(ages) if ages else np.zeros(0)
         figures = {
             "reward": float(reward.mean()),
+            "explained": float(1 - np.var(advantage) / np.var(advantage + value)),
             "episode_seconds": float(lengths.mean() * env.step_time) if len(lengths) else float("nan"),
             **{f"ended_{name}": float(n) for name, n in zip(REASONS[1:], reasons[1:], strict=True)},
         }
@@ -146,7 +167,8 @@ class Ppo:
                 loss = -surrogate + s.value_weight * value_loss - s.entropy * policy.log_std.sum()
                 self.optimiser.zero_grad()
                 loss.backward()
-                norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), s.gradient_norm)
+                norm = torch.nn.utils.clip_grad_norm_([*policy.actor.parameters(), policy.log_std], s.gradient_norm)
+                torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), s.gradient_norm)
                 if not torch.isfinite(norm):
                     raise SolveError("the gradient is not a number", hint="lower --rate, or look at the clip's quality")
                 self.optimiser.step()
@@ -155,17 +177,17 @@ class Ppo:
                     clipped += float(((ratio - 1).abs() > s.clip).float().mean())
                     steps += 1
         kl /= steps
+        policy.normaliser.update(batch["seen"])
         if kl > 1.5 * s.kl:
             self.rate = max(self.rate / 1.5, 1e-5)
         elif kl < s.kl / 1.5:
             self.rate = min(self.rate * 1.5, 1e-3)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate
+        self.optimiser.param_groups[0]["lr"] = self.rate
         return {
             "kl": kl,
             "clipped": clipped / steps,
             "rate": self.rate,
-            "std": float(torch.exp(policy.log_std).mean()),
+            "std": float(torch.exp(policy.log_std.detach()).mean()),
         }
 
 

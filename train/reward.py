@@ -17,7 +17,7 @@ from motion.rotation import Array
 from train.state import State
 
 RELEASE_JOINTS = 15.0
-"""joints of the released humanoid, root, hands and all: scales grow with a body's joints over this"""
+"""joints of the released humanoid, root and fixed hands counted: scales grow with a body's joints over this"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +71,9 @@ class Measure:
         weights = np.array([given.get("root", 1.0)] + [given.get(j.name, 1.0) for j in character.joints])
         self.weights: Array = weights / weights.sum()
         """(1 + J,) normalised to sum 1"""
+        hands = sum((frame.role or "").endswith("_arm") for frame in character.end_effectors.values())
+        self.release_scale = (len(weights) + hands) / RELEASE_JOINTS
+        """what the release multiplies its pose and velocity scales by; 1 for the humanoid"""
 
     def errors(self, sim: State, ref: State) -> Errors:
         """All errors, ``(N, …)``."""
@@ -135,7 +138,7 @@ def _root(e: Errors) -> Array:
 
 
 def _release(e: Errors, m: Measure) -> Array:
-    scale = len(m.weights) / RELEASE_JOINTS
+    scale = m.release_scale
     return (
         0.5 * np.exp(-2 * scale * (e.pose @ m.weights))
         + 0.05 * np.exp(-0.1 * scale * (e.velocity @ m.weights))
@@ -156,7 +159,7 @@ def _port(e: Errors, m: Measure) -> Array:
 
 def _mimickit(e: Errors, m: Measure) -> Array:
     return (
-        0.5 * np.exp(-0.25 * (e.pose[:, 1:] @ (m.weights[1:] / m.weights[1:].sum()) * (len(m.weights) - 1)))
+        0.5 * np.exp(-0.25 * e.pose[:, 1:].sum(axis=1))
         + 0.1 * np.exp(-0.01 * e.velocity[:, 1:].sum(axis=1))
         + 0.15 * np.exp(-5 * (e.root_position + 0.1 * e.root_rotation))
         + 0.1 * np.exp(-(e.root_velocity + 0.1 * e.root_angular))
