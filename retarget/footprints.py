@@ -38,6 +38,10 @@ STEP_TIME = 0.15
 """seconds a print takes to follow"""
 SWING_TIME = 0.1
 """seconds after (and before) a stance in which clearance comes to count"""
+DOWN, STILL = 0.02, 0.1
+"""metres and metres per second (body 1.7 m high): a foot lower and slower than this stands, if its source does"""
+TOUCHING = 0.005
+"""metres above the lowest: the points whose speed counts"""
 HOLD_TIME = 0.04
 """seconds at each end of a stance over which the pin gives way, so that a foot lands and leaves without a jerk"""
 SOFTEST = 0.003
@@ -106,6 +110,24 @@ class Footprints:
             {k: v[index] for k, v in self.anchors.items()},
             {k: v[index] for k, v in self.flags.items()},
         )
+
+    def standing(self, character: Character, targets: Targets, qpos: Array) -> dict[str, np.ndarray]:
+        """Foot link → (T,) bool: pinned, or the source says that it stands and the body's foot is down and still."""
+        pose = kinematics.forward(character, qpos)
+        heights = shapes.heights(character, pose)
+        moved = np.linalg.norm(shapes.displacements(character, pose)[..., :2], axis=-1) * targets.fps
+        size = character.height / REFERENCE_HEIGHT
+        out = {}
+        for name, flags in self.flags.items():
+            of_foot = self.support.link == character.link(name)
+            height = heights[:, of_foot]
+            lowest = height.min(axis=1)
+            touching = height[:-1] < lowest[:-1, None] + TOUCHING
+            still = np.where(touching, moved[:, of_foot], 0.0).max(axis=1, initial=0.0) < STILL * size
+            still = np.concatenate([still, still[-1:]]) if len(still) else np.ones(len(lowest), dtype=bool)
+            claimed = np.asarray(targets.claimed.get(name, flags), dtype=bool)
+            out[name] = flags | (claimed & (lowest < DOWN * size) & still)
+        return out
 
     def add(self, rows: Rows, pose: kinematics.Pose, settings: SolveSettings) -> None:
         """Add pins, clearance and the ground to the rows."""

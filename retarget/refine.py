@@ -9,9 +9,10 @@ import numpy as np
 from characters import kinematics, shapes
 from characters.character import Character
 from motion.clip import Clip, Layout
+from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
 from retarget.solve import SolveSettings, solve
-from retarget.targets import Body, Targets, TargetSettings
+from retarget.targets import Body, Targets, TargetSettings, release
 
 CONTEXT = 1.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
@@ -81,9 +82,9 @@ def targets_of(character: Character, qpos: np.ndarray, fps: float, stance: dict[
     heights = shapes.link_heights(character, pose)
     weights = TargetSettings()
     count = len(character.links)
-    clearance = {
-        link: np.where(flags, 0.0, np.maximum(heights[:, character.link(link)], 0.0)) for link, flags in stance.items()
-    }
+    above = {link: np.maximum(heights[:, character.link(link)], 0.0) for link in stance}
+    size = character.height / REFERENCE_HEIGHT
+    held = {link: release(flags, above[link], size, fps) for link, flags in stance.items()}
     return Targets(
         fps=fps,
         qpos=qpos,
@@ -93,6 +94,7 @@ def targets_of(character: Character, qpos: np.ndarray, fps: float, stance: dict[
         bones=Body(character).bones,
         across=np.full(count, weights.limb),
         about=np.full(count, weights.limb),
-        stance=stance,
-        clearance=clearance,
+        stance=held,
+        clearance={link: np.where(flags, 0.0, above[link]) for link, flags in held.items()},
+        claimed=stance,
     )

@@ -101,7 +101,8 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
     footprints = Footprints.of(character, targets)
     frames = len(targets.qpos)
     if frames <= settings.window:
-        return Solution(_solve_window(character, targets, footprints, settings), footprints.flags)
+        qpos = _solve_window(character, targets, footprints, settings)
+        return Solution(qpos, footprints.standing(character, targets, qpos))
     layout = character.layout
     out = np.empty_like(targets.qpos)
     step = settings.window - settings.overlap
@@ -117,7 +118,7 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
         out[start:stop] = part
         if stop == frames:
             break
-    return Solution(out, footprints.flags)
+    return Solution(out, footprints.standing(character, targets, out))
 
 
 def take(targets: Targets, index: np.ndarray) -> Targets:
@@ -128,6 +129,7 @@ def take(targets: Targets, index: np.ndarray) -> Targets:
         root=targets.root[index],
         rotations=targets.rotations[index],
         stance={k: v[index] for k, v in targets.stance.items()},
+        claimed={k: v[index] for k, v in targets.claimed.items()},
         clearance={k: v[index] for k, v in targets.clearance.items()},
     )
 

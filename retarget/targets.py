@@ -8,7 +8,7 @@ feet copy orientations relative to a reference pose; feet to the pose in which t
 from __future__ import annotations
 
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -74,6 +74,8 @@ class Targets:
     """link → (T,) bool: stands on the ground"""
     clearance: dict[str, Array]
     """link → (T,) metres the link's lowest point should be above the ground; 0 in stance"""
+    claimed: dict[str, np.ndarray] = field(default_factory=dict)
+    """link → (T,) bool: the source says that it stands, though it may be let go already; no link: as ``stance``"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -375,7 +377,7 @@ def build(
         _limb(source, body, role, put, settings, contacts.get(role))
 
     scale = _scale(source, body)
-    root, clearance, stance = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
+    root, clearance, stance, claimed = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
         fps=motion.fps,
@@ -388,6 +390,7 @@ def build(
         about=about,
         stance=stance,
         clearance=clearance,
+        claimed=claimed,
     )
 
 
@@ -500,8 +503,8 @@ def _path(
     contacts: AbstractMapping[str, np.ndarray],
     resting_height: AbstractMapping[str, float],
     level: Array | float,
-) -> tuple[Array, dict[str, Array], dict[str, np.ndarray]]:
-    """Root positions ``(T, 3)``, clearance and stance per foot link."""
+) -> tuple[Array, dict[str, Array], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Root positions ``(T, 3)``; clearance, stance and the source's own flags per foot link."""
     names = source.motion.skeleton.names
     hips = np.mean([source.positions[:, source.chains[r][0]] for r in source.legs], axis=0)
     ankles = [source.chains[r][2] for r in source.legs if len(source.chains[r]) > 2]
@@ -514,7 +517,7 @@ def _path(
     offset = rotation.rotate(rotation.conjugate(body.rotations[0]), hip_rest - body.positions[0])
     root = target - rotation.rotate(pelvis, offset)
 
-    clearance, stance = {}, {}
+    clearance, stance, claimed = {}, {}, {}
     stands = np.any([np.asarray(contacts[role], dtype=bool) for role in source.legs if role in contacts], axis=0)
     for role in source.legs:
         if role not in body.chains:
@@ -526,10 +529,11 @@ def _path(
         height = _slow(np.maximum(scale * height, 0.0), CLEARANCE_TIME * source.motion.fps)
         size = body.character.height / REFERENCE_HEIGHT
         flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
-        flags = trim(flags, height > RELEASE * size, round(RELEASE_TIME * source.motion.fps))
+        claimed[link] = flags
+        flags = release(flags, height, size, source.motion.fps)
         clearance[link] = np.where(flags, 0.0, height + stands * np.minimum(ROOM_SHARE * height, ROOM * size))
         stance[link] = flags
-    return root, clearance, stance
+    return root, clearance, stance, claimed
 
 
 def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -545,12 +549,17 @@ def _slow(values: Array, sigma: float) -> Array:
     )
 
 
-def trim(flags: np.ndarray, off: np.ndarray, most: int) -> np.ndarray:
-    """Flags ``(T,)`` without the frames at a stance's ends that are ``off`` (T,), at most ``most`` at each end."""
-    out = flags.copy()
+def release(flags: np.ndarray, height: Array, size: float, fps: float) -> np.ndarray:
+    """Flags ``(T,)`` without the frames at a stance's ends in which the foot is already leaving, or not yet down.
+
+    Args:
+        height: (T,) metres of the foot over the ground.
+        size: body height over 1.7 m.
+    """
+    out, most = flags.copy(), round(RELEASE_TIME * fps)
     for start, stop in intervals(flags):
-        kept = np.flatnonzero(~off[start:stop])
-        first, last = (kept[0], kept[-1] + 1) if len(kept) else (0, stop - start)
+        down = np.flatnonzero(height[start:stop] <= RELEASE * size)
+        first, last = (down[0], down[-1] + 1) if len(down) else (0, stop - start)
         out[start : start + min(first, most)] = False
         out[max(start + last, stop - most) : stop] = False
     return out
