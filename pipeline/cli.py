@@ -332,7 +332,7 @@ def characters_check(character: str, as_json: bool) -> int:
 @click.argument("schema_name", metavar="NAME")
 @as_json
 def schema(schema_name: str, as_json: bool) -> int:
-    """Print the JSON Schema of a file: clip, gains, map, character or meta."""
+    """Print the JSON Schema of a file: clip, gains, map, character, meta or keyframes."""
     import json
 
     from pipeline import stages

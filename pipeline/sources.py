@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from characters import keyframes
+from characters.keyframes import Keyframes
 from motion import files, formats
+from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
 from motion.motion import Motion, standardise
 from motion.roles import Axes, Roles, infer_axes, infer_roles
 from pipeline import samples
 from pipeline.clean import clean
 from retarget.mapping import Mapping
+from retarget.refine import refine
 
 RAW = Path("raw_mocap")
 """where a bare file name is looked for, and where samples go"""
@@ -33,6 +39,8 @@ class Source:
     """standardised and cleaned"""
     mended: tuple[str, ...]
     """what cleaning did"""
+    own: Trajectory | None = None
+    """of keyframes: the motion of the body they are for"""
 
     @property
     def mapping(self) -> Mapping:
@@ -62,7 +70,7 @@ def find(path: Path | str, raw: Path = RAW) -> Path:
     if not there.exists() and path.name in samples.names():
         samples.write_samples(raw, [path.stem])
     if not there.exists():
-        there_are = [p.name for p in raw.iterdir() if p.suffix not in (".toml", ".md")] if raw.is_dir() else []
+        there_are = [p.name for p in raw.iterdir() if _is_motion(p)] if raw.is_dir() else []
         raise InputError("no such file", where=path, hint=nearest(path.name, {*there_are, *samples.names()}))
     return there
 
@@ -79,6 +87,8 @@ def read(path: Path | str, *, mapping: Mapping | None = None, name: str | None =
         InputError: unreadable, not a motion, a map that does not fit.
     """
     path = find(path)
+    if keyframes.is_keyframes(path):
+        return _read_keyframes(path, mapping, name)
     digest = files.sha256(path)
     meta = samples.read_meta(path).model_dump(exclude_none=True)
     raw = formats.read(path)
@@ -99,6 +109,50 @@ def read(path: Path | str, *, mapping: Mapping | None = None, name: str | None =
         axes = Axes(mapping.unit, mapping.up, {"unit": "the map", "up": "the map"}, {"unit": 1.0, "up": 1.0})
     motion, mended = clean(standardise(raw, unit=axes.unit, up=axes.up), roles)
     return Source(path, digest, raw, roles, axes, motion, mended)
+
+
+def _read_keyframes(path: Path, mapping: Mapping | None, name: str | None) -> Source:
+    """Keyframes as a source for any body: their own body's motion, its feet pinned, and the roles its definition states."""
+    keys = Keyframes.load(path)
+    body = keys.character
+    own = replace(keys.trajectory(), name=name or keys.name)
+    motion = body.to_motion(_pinned(own, keys))
+    motion = replace(motion, provenance={**motion.provenance, "declared_unit": 1.0, "declared_up": "z"})
+    if mapping is None:
+        chains = {"root": (motion.skeleton.names[0],), **body.roles}
+        evidence = dict.fromkeys(chains, f"character.toml of {body.name}")
+    else:
+        mapping.check(motion.skeleton, "the map")
+        chains, evidence = dict(mapping.roles), dict.fromkeys(mapping.roles, "the map")
+    named = {joint for chain in chains.values() for joint in chain}
+    roles = Roles(chains, evidence, tuple(joint for joint in motion.skeleton.names if joint not in named))
+    axes = Axes(1.0, "z", {"unit": "keyframes", "up": "keyframes"}, {"unit": 1.0, "up": 1.0})
+    return Source(path, files.sha256(path), motion, roles, axes, motion, (), own)
+
+
+def _pinned(own: Trajectory, keys: Keyframes) -> Trajectory:
+    """Keyframes with stated contacts kept: what was authored by eye slides a little."""
+    qpos, layout = own.qpos, own.layout
+    count = len(qpos) - 1 if keys.loop else len(qpos)
+    clip = Clip(
+        name=own.name,
+        character=own.character,
+        loop=keys.loop,
+        duration=keys.duration,
+        joints=own.joints,
+        phase=np.arange(count) / (len(qpos) - 1),
+        qpos=qpos[:count],
+        qvel=layout.velocities(qpos, 1.0 / own.fps)[:count],
+        contacts={link: flags[:count] for link, flags in own.contacts.items()},
+        cycle_offset=keys.offset,
+    )
+    solved = refine(clip, keys.character).qpos
+    end = [keys.offset.apply(solved[:1])] if keys.loop else []
+    return replace(own, qpos=layout.continuous(np.concatenate([solved, *end])))
+
+
+def _is_motion(path: Path) -> bool:
+    return path.name.endswith(keyframes.SUFFIX) or path.suffix not in (".toml", ".md")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from characters import character as bodies
 from characters import dynamics
 from characters.character import Character
 from characters.definition import CharacterFile
+from characters.keyframes import KeyframesFile
 from motion import contacts, files, formats
 from motion.clip import Clip, ClipFile, Trajectory
 from motion.contacts import Contacts
@@ -46,6 +47,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "map": MapFile,
     "character": CharacterFile,
     "meta": sample_clips.Meta,
+    "keyframes": KeyframesFile,
 }
 
 
@@ -286,8 +288,16 @@ def clip_file(path: Path | str) -> Path:
 
 
 def _solve(source: Source, mapping: Mapping, character: Character, first: int, last: int) -> Trajectory:
-    """Frames ``first:last`` of a source on a body; a source that is one cycle, between its neighbouring cycles."""
-    if (first, last) == (0, len(source.motion)):
+    """Frames ``first:last`` of a source on a body; a source that is one cycle, between its neighbouring cycles.
+
+    Keyframes on their own body are its trajectory already.
+    """
+    whole = (first, last) == (0, len(source.motion))
+    if source.own is not None and source.own.character == character.name:
+        own = source.own
+        flags = {link: stands[first:last] for link, stands in own.contacts.items()}
+        return replace(own, qpos=own.qpos[first:last], contacts=flags, loop=own.loop if whole else None)
+    if whole:
         surrounded = loops.surround(source.motion)
         found = contacts.detect(surrounded.motion, source.roles)
         return surrounded.middle(solve(surrounded.motion, mapping, character, found))
@@ -424,7 +434,7 @@ def _performance(path: Path | str) -> tuple[Path, Clip | Trajectory | Motion]:
     if path.suffix == ".npz" and "qpos" in files.read_npz(path):
         return path, Trajectory.load(path)
     source = sources.read(path)
-    return source.path, source.motion
+    return source.path, source.own or source.motion
 
 
 def _has_role(body: Character, joint: str) -> bool:
