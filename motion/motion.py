@@ -49,7 +49,8 @@ class Skeleton:
         is_end = np.asarray(self.is_end, dtype=bool)
         if parents.shape != (count,) or offsets.shape != (count, 3) or is_end.shape != (count,):
             raise InputError(
-                f"skeleton arrays do not fit {count} names: parents {parents.shape}, offsets {offsets.shape}, is_end {is_end.shape}"
+                f"skeleton arrays do not fit {count} names: parents {parents.shape}, offsets {offsets.shape}, "
+                f"is_end {is_end.shape}"
             )
         if count == 0 or parents[0] != -1 or np.any(parents[1:] < 0) or np.any(parents[1:] >= np.arange(1, count)):
             raise InputError("skeleton is not one tree with parents before children")
