@@ -452,7 +452,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def check_model(model: type[Model], data: Any, where: Path | str) -> Model:
-    """Validate file content; a violation becomes an InputError that names the key and, if it is unknown, the nearest valid one."""
+    """Validate file content; a violation becomes an InputError naming the key and, if unknown, the nearest valid one."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
