@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from motion.rotation import Array
 from train import observation
 from train.engine import Engine
 from train.reference import Reference
-from train.reward import Measure, profile
+from train.reward import Errors, Measure, profile
 from train.state import State, state_of
 
 REASONS = ("none", "contact", "deviation", "exploded")
@@ -48,7 +50,7 @@ class EnvSettings:
     """phase at reset: uniform, zero"""
     residual: float = 0.5
     """rad a unit action adds to the looked-ahead reference; 0: absolute targets around the rest pose"""
-    lookahead: float = 0.066
+    lookahead: float = 0.1
     """seconds the reference targets are ahead, to make up for the servo's lag"""
 
 
@@ -86,7 +88,12 @@ class ImitationEnv:
         self.reason = np.zeros(self.count, dtype=int)
         """(N,) why each environment was last terminated, an index into REASONS"""
 
-    def reset(self) -> Array:
+        self.sim: State
+        """the bodies after the last step, before any reset"""
+        self.errors: Errors
+        """of the last step, before any reset"""
+
+    def reset(self) -> np.ndarray:
         """Start all episodes; observations ``(N, O)``."""
         self._start(np.arange(self.count))
         return self._observe()
@@ -119,7 +126,7 @@ class ImitationEnv:
         out[:, self.layout.hinges - 7] += action[:, self.layout.hinge_dofs - 6]
         return out
 
-    def step(self, action: Array) -> tuple[Array, Array, np.ndarray, np.ndarray, Array]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, Array, np.ndarray, np.ndarray, np.ndarray]:
         """Act for one policy step.
 
         Returns:
@@ -136,8 +143,10 @@ class ImitationEnv:
             ids = np.flatnonzero(broken)
             back = self.table(self.time[ids], self.shift[ids])
             self.engine.reset(ids, back.qpos, back.qvel)
-        sim, ref = state_of(self.character, self.engine.qpos, self.engine.qvel), self.reference(self.time)
-        reward = self.reward(self.measure.errors(sim, ref), self.measure)
+        sim = state_of(self.character, self.engine.qpos.copy(), self.engine.qvel.copy())
+        ref = self.reference(self.time)
+        self.sim, self.errors = sim, self.measure.errors(sim, ref)
+        reward = self.reward(self.errors, self.measure)
         self.reason = self._terminations(sim, ref)
         self.reason[broken] = REASONS.index("exploded")
         terminated = self.reason > 0
@@ -152,6 +161,20 @@ class ImitationEnv:
             out[ended] = self._observe()[ended]
         return out, reward, terminated, truncated, final
 
+    def snapshot(self) -> dict[str, Any]:
+        """What `restore` needs to go on exactly here: arrays and strings."""
+        arrays = {name: getattr(self, name).copy() for name in ("time", "age", "shift")}
+        random = json.dumps(self.random.bit_generator.state)
+        return {**arrays, "qpos": self.engine.qpos.copy(), "qvel": self.engine.qvel.copy(), "random": random}
+
+    def restore(self, snapshot: dict[str, Any]) -> np.ndarray:
+        """Go on from a `snapshot` of an environment of the same size; observations ``(N, O)``."""
+        for name in ("time", "age", "shift"):
+            getattr(self, name)[:] = snapshot[name]
+        self.random.bit_generator.state = json.loads(snapshot["random"])
+        self.engine.reset(np.arange(self.count), snapshot["qpos"], snapshot["qvel"])
+        return self._observe()
+
     def phase(self) -> Array:
         """(N,) in [0, 1)."""
         phase = self.time / self.clip.duration
@@ -161,7 +184,7 @@ class ImitationEnv:
         over = self.age * self.step_time >= self.horizon - 1e-9
         return over if self.clip.loop else over | (self.time >= self.clip.duration - 1e-9)
 
-    def _observe(self) -> Array:
+    def _observe(self) -> np.ndarray:
         sim = state_of(self.character, self.engine.qpos, self.engine.qvel)
         return observation.observe(self.character, sim, self.reference(self.time), self.phase(), self.clip.loop)
 
@@ -187,4 +210,4 @@ class ImitationEnv:
     def fallen(self, sim: State) -> np.ndarray:
         """(N,) whether a link that may not touch the ground does."""
         low = shapes.link_heights(self.character, Pose(sim.positions, sim.rotations)) < TOUCH
-        return (low & self._forbidden).any(axis=1)
+        return np.any(low & self._forbidden, axis=1)

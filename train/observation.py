@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from characters.character import Character
 from motion import rotation
@@ -15,8 +16,8 @@ VELOCITY_SCALE = 0.1
 """brings m/s and rad/s to the size of the rest before the normaliser has seen any"""
 
 
-def observe(character: Character, sim: State, ref: State, phase: Array, loop: bool) -> Array:
-    """Observations ``(N, O)``.
+def observe(character: Character, sim: State, ref: State, phase: Array, loop: bool) -> NDArray[np.float32]:
+    """Observations ``(N, O)`` in float32.
 
     Args:
         character: the body.

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 class Normaliser(nn.Module):
     """Running mean and variance of observations, kept with the weights (Chan et al. 1979 for the merge)."""
 
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
     def __init__(self, size: int, clip: float = 5.0):
         super().__init__()
         self.clip = clip

@@ -5,24 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from motion.errors import SolveError
+from motion import files
+from motion.errors import InputError, SolveError
 from motion.rotation import Array
 from train.env import REASONS, ImitationEnv
 from train.policy import Policy
 
+CHECKPOINT = 1
+"""version of the file"""
+
 
 @dataclass(frozen=True, slots=True)
 class PpoSettings:
-    """Learning, with the trials' recipe as defaults."""
+    """Learning; the defaults walk the humanoid 20 s after 0.4 M samples."""
 
     steps: int = 32
     """policy steps a batch, each environment"""
     gamma: float = 0.97
-    lam: float = 0.95
+    lam: float = 0.85
     clip: float = 0.2
     epochs: int = 4
     minibatch: int = 512
@@ -32,7 +38,7 @@ class PpoSettings:
     """Adam's step of the critic, which no divergence limits"""
     kl: float = 0.05
     """the step size follows this divergence a batch"""
-    log_std: float = -2.2
+    log_std: float = -1.9
     entropy: float = 0.0
     hidden: tuple[int, ...] = (256, 128)
     value_weight: float = 0.5
@@ -125,8 +131,8 @@ class Ppo:
         self.samples += s.steps * env.count
         normal = policy.normaliser(seen)
         scale = 1.0 / (1.0 - s.gamma)
-        value = scale * policy.value(normal.flatten(0, 1)).reshape(shape).numpy()
-        following = np.concatenate([value[1:], np.zeros((1, env.count), np.float32)])
+        value = scale * policy.value(normal.flatten(0, 1)).reshape(shape).double().numpy()
+        following = np.concatenate([value[1:], np.zeros((1, env.count))])
         ended = terminated | truncated
         ended[-1] = True
         apart = torch.from_numpy(ended)
@@ -189,6 +195,61 @@ class Ppo:
             "rate": self.rate,
             "std": float(torch.exp(policy.log_std.detach()).mean()),
         }
+
+    def save(self, path: Path) -> None:
+        """Write everything that `load` needs, tensors and plain values only."""
+        world = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in self.env.snapshot().items()}
+        content = {
+            "version": CHECKPOINT,
+            "policy": self.policy.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "rate": self.rate,
+            "samples": self.samples,
+            "world": world,
+        }
+        with files.atomic(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called: bit-exact if the engine is.
+
+        Raises:
+            InputError: damaged, another version, or of another body or network.
+        """
+        content = read_checkpoint(path)
+        try:
+            self.policy.load_state_dict(content["policy"])
+            self.optimiser.load_state_dict(content["optimiser"])
+            self.generator.set_state(content["generator"])
+            self.rate, self.samples = content["rate"], content["samples"]
+            world = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in content["world"].items()}
+            self.observation = torch.from_numpy(self.env.restore(world))
+        except (KeyError, RuntimeError, ValueError) as problem:
+            text = str(problem).splitlines()[0]
+            raise InputError(f"checkpoint of another training: {text}", where=path) from problem
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; InputError if it is none."""
+    try:
+        content = torch.load(path, weights_only=True)
+    except FileNotFoundError as problem:
+        raise InputError("no such checkpoint", where=path) from problem
+    except Exception as problem:  # torch has no single error for a damaged file
+        raise InputError("damaged checkpoint", where=path, hint="train again, or take an older one") from problem
+    if not isinstance(content, dict) or content.get("version") != CHECKPOINT:
+        raise InputError(f"expected a checkpoint of version {CHECKPOINT}", where=path)
+    return content
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of a checkpoint; its sizes are those of its weights."""
+    weights = read_checkpoint(path)["policy"]
+    layers = [weights[key].shape for key in weights if key.startswith("actor.") and key.endswith(".weight")]
+    policy = Policy(layers[0][1], layers[-1][0], tuple(shape[0] for shape in layers[:-1]))
+    policy.load_state_dict(weights)
+    return policy.eval()
 
 
 def train(ppo: Ppo, samples: int, report: Callable[[int, dict[str, float]], None]) -> None:
