@@ -360,7 +360,8 @@ def _checked_name(name: str | None) -> str | None:
 
 def _refuse_other_source(provenance: dict[str, Any], source: Source, where: Path) -> None:
     known = provenance.get("source_sha256")
-    if known is not None and known != source.sha256:
+    edited = source.own is not None and provenance.get("source") == source.path.as_posix()  # keyframes are being made
+    if known is not None and known != source.sha256 and not edited:
         raise InputError(
             f"{source.motion.name} was made from another source, {provenance.get('source')} (sha256 {known[:12]}…)",
             where=where,
