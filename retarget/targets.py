@@ -47,6 +47,12 @@ CLEARANCE_TIME = 0.025
 """seconds, standard deviation of the smoothing of foot heights: they are the minimum over several points, with corners"""
 ROOM_SHARE, ROOM = 0.25, 0.01
 """while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
+FIRM = 0.1
+"""Mean sine of a bend that is no noise, though the rest pose would have it the other way."""
+HEADING_TIME = 0.5
+"""seconds, standard deviation of the smoothing of the heading across which feet stand apart"""
+STRETCH = 0.998
+"""share of its length a leg is stretched to"""
 STRAIGHT = 0.15
 """Sine of the bend below which a knee or elbow says nothing about its axis."""
 
@@ -198,13 +204,15 @@ def flexion_in_reference(direction: Array, toward: Array) -> Array:
     return rotation.unit(axis)
 
 
-def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array) -> Array:
+def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array, sideways: Array | None = None) -> Array:
     """The axis about which a limb bends, in its upper segment's frame.
 
     Args:
         upper: (T, 4) world rotation of the upper segment.
         directions: (T, 3) each, world directions of upper and lower segment.
         prior: (3,) the anatomical guess in the upper segment's frame, used as far as the limb stays straight.
+        sideways: (T, 3) or None. World direction about which the limb bends in nature, if there is one (knees: to the
+            left): a bend the other way is a wrong left/right.
 
     Returns:
         (3,) unit axis; turning the upper direction about it by a positive angle gives the bent lower one.
@@ -214,8 +222,10 @@ def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array) ->
     bend = np.where((sine > STRAIGHT)[:, None], bend, 0.0)
     local = rotation.rotate(rotation.conjugate(upper), bend)
     total = local.mean(axis=0) + 0.02 * prior
-    if total @ prior < -0.2 * np.linalg.norm(total):  # bends the unnatural way: noise, or a wrong left/right
-        total = prior
+    if total @ prior < -0.2 * np.linalg.norm(total):  # against the rest pose: noise, or the files' roll is not its
+        natural = sideways is None or np.einsum("ti,ti->t", bend, sideways).mean() > 0
+        if np.linalg.norm(total) < FIRM or not natural:
+            total = prior
     return rotation.unit(total)
 
 
@@ -371,13 +381,16 @@ def build(
     upright = _upright(source, source.pelvis)
     put(0, upright, "root", settings.trunk, settings.trunk)
     _trunk(source, body, put, settings)
+    scale = _scale(source, body)
+    root, clearance, stance, claimed = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
     for role, chain in body.chains.items():
         if not role.endswith(LIMBS) or len(source.chains.get(role, ())) < 2 or len(chain) < 2:
             continue
-        _limb(source, body, role, put, settings, contacts.get(role))
+        step = None
+        if role in source.legs and min(len(source.chains[role]), len(chain)) > 2:
+            step = _step(source, body, role, root, rotations[:, 0], scale)
+        _limb(source, body, role, put, settings, contacts.get(role), step)
 
-    scale = _scale(source, body)
-    root, clearance, stance, claimed = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
         fps=motion.fps,
@@ -422,7 +435,51 @@ def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
             put(body.link(joint), rotation.multiply(target, rest), roles[0], settings.trunk, settings.trunk)
 
 
-def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, contact: np.ndarray | None) -> None:
+def _step(source: Source, body: Body, role: str, root: Array, pelvis: Array, scale: float) -> Array | None:
+    """Hip to ankle ``(T, 3)``, world, that takes the body's ankle where the source's is, scaled; None if it hangs elsewhere.
+
+    Copied directions alone would let a standing ankle drift wherever thigh and shank, or the hips' width, are not the
+    source's to scale. Feet keep the distance their own hips give them: it is added across the slowly turning heading.
+    """
+    chain, ours = body.chains[role], source.chains[role]
+    hip = body.character.joints[chain[0]]
+    if hip.parent != 0:
+        return None
+    legs = [r for r in source.legs if r in body.chains]
+    centre = np.mean([body.character.joints[body.chains[r][0]].origin for r in legs], axis=0)
+    hips = np.mean([source.positions[:, source.chains[r][0]] for r in source.legs], axis=0)
+    across = source.lateral(source.positions)
+    width = np.einsum("ti,ti->t", source.positions[:, ours[0]] - hips, across)
+    slow = rotation.unit(_slow(across * np.array([1.0, 1.0, 0.0]), HEADING_TIME * source.motion.fps))
+    out = (hip.origin - centre) @ LEFT - scale * width
+    middle = root + rotation.rotate(pelvis, centre)
+    ankle = middle + scale * (source.positions[:, ours[2]] - hips) + out[:, None] * slow
+    return ankle - (root + rotation.rotate(pelvis, hip.origin))
+
+
+def two_bone(step: Array, upper: float, lower: float, axis: Array) -> tuple[Array, Array]:
+    """Directions ``(T, 3)`` of two segments of lengths ``upper`` and ``lower`` that lead along ``step`` ``(T, 3)``.
+
+    They bend about ``axis`` ``(T, 3)`` (positive from the upper to the lower one); what is out of reach is pointed at.
+    """
+    way = rotation.unit(step)
+    reach = np.clip(np.linalg.norm(step, axis=-1), abs(upper - lower) + 1e-6, STRETCH * (upper + lower))
+    normal = rotation.unit(axis - np.einsum("ti,ti->t", axis, way)[:, None] * way)
+    cosine = (upper**2 + reach**2 - lower**2) / (2 * upper * reach)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    first = rotation.rotate(rotation.from_axis_angle(normal, -angle), way)
+    return first, rotation.unit(reach[:, None] * way - upper * first)
+
+
+def _limb(
+    source: Source,
+    body: Body,
+    role: str,
+    put,
+    settings: TargetSettings,
+    contact: np.ndarray | None,
+    step: Array | None,
+) -> None:
     chain, ours = body.chains[role], source.chains[role]
     upper, lower = source.direction(role, 0), source.direction(role, 1)
     reference = source.reference
@@ -430,10 +487,14 @@ def _limb(source: Source, body: Body, role: str, put, settings: TargetSettings, 
     rest_direction = rotation.unit(reference.positions[ours[1]] - reference.positions[ours[0]])
     prior = flexion_in_reference(rest_direction, forward)
     local = rotation.rotate(rotation.conjugate(reference.rotations[ours[0]]), prior)
-    axis = flexion_axis(source.rotations[:, ours[0]], (upper, lower), local)
+    sideways = source.lateral(source.positions) if role in source.legs else None
+    axis = flexion_axis(source.rotations[:, ours[0]], (upper, lower), local, sideways)
     axis_world = steady_axis(rotation.rotate(source.rotations[:, ours[0]], axis), (upper, lower), source.motion.fps)
 
     links = [body.link(j) for j in chain]
+    if step is not None:
+        lengths = [float(np.linalg.norm(body.character.joints[j].origin)) for j in chain[1:3]]
+        upper, lower = two_bone(step, *lengths, axis_world)
     flexion = body.flexion(role)
     frame = rotation.conjugate(limb_frame(body.bones[links[0]], flexion))
     put(links[0], rotation.multiply(limb_frame(upper, axis_world), frame), role, settings.limb, settings.limb_roll)
