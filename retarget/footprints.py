@@ -28,7 +28,7 @@ PIN_SHARE = 0.007
 """metres: a point this far above the foot's lowest one is pinned with 1/e of the weight"""
 REST_SHARE = 0.003
 """metres: the same for being held down to the ground; less, or a foot that lands heel first would be slapped flat"""
-MISFIT = 0.02
+MISFIT = 0.06
 """metres: a stance whose points stray further than this from a flat print is pinned point by point"""
 STRAY = 0.05
 """metres (body 1.7 m high): a print follows a source foot that creeps further than this to either side"""
@@ -42,7 +42,7 @@ DOWN, STILL = 0.02, 0.1
 """metres and metres per second (body 1.7 m high): a foot lower and slower than this stands, if its source does"""
 TOUCHING = 0.005
 """metres above the lowest: the points whose speed counts"""
-HOLD_TIME = 0.04
+HOLD_TIME = 0.03
 """seconds at each end of a stance over which the pin gives way, so that a foot lands and leaves without a jerk"""
 SOFTEST = 0.003
 """share of the pin's weight that is left there"""
