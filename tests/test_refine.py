@@ -46,7 +46,7 @@ def test_a_good_clip_stays(body: Character, plan: str) -> None:
     clip = make_good_clip(body) if plan == "walk" else make_good_clip(body, jump)
     out = refine(clip, body)
     moved = change(clip, out)
-    assert moved[:, :3].max() < 0.005
+    assert moved[:, :3].max() < 0.01  # metres: pins give way at lift-off and touch-down
     assert moved.max() < 0.035
     for name in ("name", "character", "loop", "duration", "joints", "cycle_offset", "provenance"):
         assert getattr(out, name) == getattr(clip, name), name
