@@ -24,7 +24,7 @@ def hull(folder: Path, filename: str, *, where: str) -> Array:
     Raises:
         InputError: missing, neither STL nor OBJ, damaged, flat.
     """
-    path = _locate(folder, filename)
+    path = locate(folder, filename)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -42,7 +42,7 @@ def hull(folder: Path, filename: str, *, where: str) -> Array:
         raise InputError(f"mesh {filename}: not a solid mesh ({str(error).splitlines()[0]})", where=where) from error
 
 
-def _locate(folder: Path, filename: str) -> Path:
+def locate(folder: Path, filename: str) -> Path:
     """Where a mesh's file is, or would be."""
     if not filename.startswith("package://"):
         return folder / filename.removeprefix("file://")
