@@ -361,19 +361,23 @@ def build(
         contacts: leg role → (T,) bool.
         resting_height: source joint → its height over the ground while standing, metres.
         level: (T,) or a number, height of the source's ground, metres.
-        weights: role → factor on its targets.
+        weights: role → factor on its targets; 0 leaves the role's joints at rest and its feet off the ground.
 
     Raises:
         InputError: the source lacks a root or two legs.
     """
     source, body = Source(motion, chains), Body(character)
     weights, settings = weights or {}, settings or TargetSettings()
+    idle = {role for role, weight in weights.items() if weight == 0} - {"root"}
+    contacts = {role: flags for role, flags in contacts.items() if role not in idle}
     frames, count = len(motion), len(character.links)
     rotations = np.tile(body.rotations, (frames, 1, 1))
     across, about = np.full(count, settings.posture), np.full(count, settings.posture)
     driven = np.zeros(count, dtype=bool)
 
     def put(link: int, target: Array, role: str, direction: float, turn: float) -> None:
+        if role in idle:
+            return
         rotations[:, link] = target
         driven[link] = True
         across[link], about[link] = direction * weights.get(role, 1.0), turn * weights.get(role, 1.0)
@@ -417,7 +421,7 @@ def _upright(source: Source, joint: int) -> Array:
 def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
     """Spine, neck with head, and tail: orientations at equal shares of the chains' arc length."""
     for roles in (("spine",), ("neck", "head"), ("tail",)):
-        theirs = [j for r in roles for j in body.chains.get(r, ())]
+        theirs = [(r, j) for r in roles for j in body.chains.get(r, ())]
         ours = [j for r in roles for j in source.chains.get(r, ())]
         if not theirs or not ours:
             continue
@@ -426,13 +430,13 @@ def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
         lengths = [np.linalg.norm(source.motion.skeleton.offsets[j]) for j in ours[1:]]
         lengths = np.array([*lengths, np.mean(lengths) if lengths else 1.0]) + 1e-9
         knots = np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()])
-        for k, joint in enumerate(theirs):
+        for k, (role, joint) in enumerate(theirs):
             share = (k + 1) / len(theirs)
             at = min(int(np.searchsorted(knots, share - 1e-9)), len(ours))
             part = (share - knots[at - 1]) / (knots[at] - knots[at - 1])
             target = rotation.slerp(path[at - 1], path[at], np.full(len(base), min(part, 1.0)))
             rest = body.rotations[body.link(joint)]
-            put(body.link(joint), rotation.multiply(target, rest), roles[0], settings.trunk, settings.trunk)
+            put(body.link(joint), rotation.multiply(target, rest), role, settings.trunk, settings.trunk)
 
 
 def _step(source: Source, body: Body, role: str, root: Array, pelvis: Array, scale: float) -> Array | None:
@@ -493,8 +497,8 @@ def _limb(
 
     links = [body.link(j) for j in chain]
     if step is not None:
-        lengths = [float(np.linalg.norm(body.character.joints[j].origin)) for j in chain[1:3]]
-        upper, lower = two_bone(step, *lengths, axis_world)
+        thigh, shank = (float(np.linalg.norm(body.character.joints[j].origin)) for j in chain[1:3])
+        upper, lower = two_bone(step, thigh, shank, axis_world)
     flexion = body.flexion(role)
     frame = rotation.conjugate(limb_frame(body.bones[links[0]], flexion))
     put(links[0], rotation.multiply(limb_frame(upper, axis_world), frame), role, settings.limb, settings.limb_roll)
