@@ -49,7 +49,9 @@ class Row:
     clip: str
     body: str
     kind: str = ""
-    """upright or floor, as the measures see the result"""
+    """upright or floor, as the measures see the result: it decides which limits apply"""
+    expected: str = ""
+    """upright, floor or pose: what is known of the source"""
     frames: int = 0
     fps: float = 0.0
     loop: bool = False
@@ -123,7 +125,8 @@ def body_table(body: str, rows: list[Row]) -> list[str]:
     for row in rows:
         if row.refused:
             continue
-        cells = [row.clip, row.kind, f"{row.frames} @ {row.fps:g}"]
+        kind = row.kind if row.kind == row.expected else f"{row.kind} (source: {row.expected})"
+        cells = [row.clip, kind, f"{row.frames} @ {row.fps:g}"]
         cells.append(f"loop of {row.duration:.2f} s" if row.loop else f"one-shot, {row.duration:.1f} s")
         cells += [cell(row, name, form) for name, _, form in COLUMNS]
         cells += [f"{row.seconds:.1f}", f"**{', '.join(row.failed)}**" if row.failed else "pass"]

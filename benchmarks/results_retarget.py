@@ -41,19 +41,22 @@ NOTES = Path(__file__).with_name("results_notes.toml")
 BODIES: tuple[str, ...] = ("humanoid", "atlas")
 FEWEST = 15
 """frames; a shorter file is a pose"""
+ON_THE_FLOOR = ("crawl", "getup_facedown", "getup_faceup", "roll")
+"""samples whose bodies lie or roll"""
 PACKAGES = ("mimic-pipe", "numpy", "scipy", "mujoco", "bvhio", "pybullet")
 
 
-def todo() -> list[tuple[str, Path | None]]:
-    """Names of the clips and their files (None: a sample)."""
-    found: list[tuple[str, Path | None]] = [(name, None) for name in samples.sample_names()]
+def todo() -> list[tuple[str, Path | None, str]]:
+    """Names of the clips, their files (None: a sample) and what kind of clip each is expected to be."""
+    names = samples.sample_names()
+    found: list[tuple[str, Path | None, str]] = [(n, None, "floor" if n in ON_THE_FLOOR else "upright") for n in names]
     if not (MOCAP / "INDEX.tsv").exists():
         print(f"no mocap collection in {MOCAP}: samples only (set MIMIC_MOCAP to its folder)", file=sys.stderr)
         return found
     frames = {row["path"]: int(row["frames"] or 0) for row in table(MOCAP / "INDEX.tsv")}
     for row in table(ROOT / "tests" / "expected_roles.tsv"):
         if row["kind"] not in ("none", "quadruped") and frames.get(row["file"], 0) >= FEWEST:
-            found.append((row["file"].rsplit(".", 1)[0], MOCAP / row["file"]))
+            found.append((row["file"].rsplit(".", 1)[0], MOCAP / row["file"], row["kind"]))
     return found
 
 
@@ -63,7 +66,7 @@ def table(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, delimiter="\t")
 
 
-def measure(name: str, path: Path, body: str, out: Path) -> Row:
+def measure(name: str, path: Path, expected: str, body: str, out: Path) -> Row:
     """Retarget one file and take its measures."""
     start = time.process_time()
     try:
@@ -72,17 +75,17 @@ def measure(name: str, path: Path, body: str, out: Path) -> Row:
         return Row(name, body, refused=error.message)
     seconds = time.process_time() - start
     trajectory = Trajectory.load(result.folder / stages.TRAJECTORY)
-    data = files.read_json(result.folder / stages.QUALITY)
     return Row(
         clip=name,
         body=body,
-        kind=data["kind"],
+        kind=result.verdict.kind,
+        expected=expected,
         frames=len(trajectory.qpos),
         fps=round(trajectory.fps, 3),
         loop=result.clip.loop,
         duration=result.clip.duration,
-        measures=data["measures"],
-        checks=data["verdict"]["checks"],
+        measures=(result.clip.quality or {}).get("measures", {}),
+        checks=result.verdict.to_json()["checks"],
         seconds=seconds,
     )
 
@@ -93,10 +96,10 @@ def run(bodies: list[str], only: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         samples.write_samples(folder / "raw")
-        chosen = [(name, path or folder / "raw" / f"{name}.bvh") for name, path in todo() if only in name]
+        chosen = [(name, path or folder / "raw" / f"{name}.bvh", kind) for name, path, kind in todo() if only in name]
         for body in bodies:
-            for name, path in chosen:
-                rows.append(measure(name, path, body, folder / "processed"))
+            for name, path, kind in chosen:
+                rows.append(measure(name, path, kind, body, folder / "processed"))
                 row = rows[-1]
                 said = row.refused or ", ".join(row.failed) or "pass"
                 print(f"{body:9s} {name:42s} {row.seconds:5.1f} s  {said}", file=sys.stderr, flush=True)
