@@ -28,7 +28,7 @@ seed = click.option("--seed", default=0, show_default=True, type=int)
 
 def register(group: click.Group) -> None:
     """Add the commands to a group."""
-    for command in (train, evaluate):
+    for command in (train, evaluate, push):
         group.add_command(command)
 
 
@@ -105,6 +105,28 @@ def evaluate(policy: Path, engine: str | None, episodes: int, seed: int, as_json
     from train import run
 
     _show(run.evaluate_folder(policy, engine_name=engine, episodes=episodes, seed=seed), as_json)
+    return 0
+
+
+@click.command()
+@click.argument("policy", type=PATH)
+@click.option("--largest", default=1000.0, show_default=True, help="Newtons at which the scan ends.")
+@engine
+@as_json
+def push(policy: Path, largest: float, engine: str | None, as_json: bool) -> int:
+    """Push the policy of a run folder at the pelvis for 0.2 s, harder and harder, in 8 phases of the cycle."""
+    from train import run
+
+    found = run.push_folder(policy, engine_name=engine, largest=largest)
+    if as_json:
+        console.emit_json(
+            {name: {"median": s.median, "worst": s.worst, "by_phase": s.by_phase} for name, s in found.items()}
+        )
+        return 0
+    rows = [(name, s.median, s.worst, s.by_phase) for name, s in found.items()]
+    console.table(
+        ("direction", "median N", "worst N", "by phase"), rows, title="largest force survived, 9 of 10 trials"
+    )
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,3 +137,13 @@ def test_gains_of_another_body_or_without_the_preset_are_refused(source: Path, t
     with pytest.raises(InputError, match="expected gains of humanoid, found those of atlas"):
         train(source, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys, click; from pipeline import cli_train; group = click.Group(); cli_train.register(group);"
+        "group.main(['train', '--help'], standalone_mode=False); sys.exit(any(m in sys.modules for m in ('torch', 'mujoco', 'numpy')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    assert "--resume" in done.stdout

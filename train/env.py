@@ -98,6 +98,11 @@ class ImitationEnv:
         self._start(np.arange(self.count))
         return self._observe()
 
+    def start_at(self, time: Array) -> np.ndarray:
+        """Start all episodes at clip times ``(N,)`` s; observations ``(N, O)``."""
+        self._start(np.arange(self.count), time / self.clip.duration)
+        return self._observe()
+
     def _start(self, ids: np.ndarray, phase: Array | None = None) -> None:
         if phase is None:
             uniform = self.random.uniform(0.0, 1.0, len(ids))

@@ -16,7 +16,7 @@ from motion import files
 from motion.clip import Clip
 from motion.errors import InputError, nearest
 from motion.gains import Gains, JointGain
-from train import engine
+from train import engine, push
 from train.engine import EngineSettings
 from train.env import EnvSettings, ImitationEnv
 from train.evaluate import Evaluation, actor, evaluate
@@ -167,6 +167,21 @@ def evaluate_folder(folder: Path, *, engine_name: str | None = None, episodes: i
     settings = replace(read_settings(folder), seed=seed)
     policy = load_policy(folder / CHECKPOINT)
     return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes)
+
+
+def push_folder(folder: Path, *, engine_name: str | None = None, largest: float = 1000.0) -> dict[str, push.Survived]:
+    """Scan the pushes the policy of a run folder survives."""
+    settings, material = read_settings(folder), Material.load(folder)
+    gains, task = material.preset(settings.preset), settings.task
+    task = replace(task, early_termination="none" if task.early_termination == "none" else "contact", resync=True)
+    task = replace(task, horizon=push.LONGEST + material.clip.duration)
+
+    def make(count: int) -> ImitationEnv:
+        name = engine_name or settings.engine
+        world = engine.make(name, material.character, gains, count, settings.physics)
+        return ImitationEnv(world, material.clip, task, settings.seed)
+
+    return push.scan(actor(load_policy(folder / CHECKPOINT)), make, largest)
 
 
 def _evaluate(material: Material, settings: RunSettings, policy: Any, engine_name: str, episodes: int) -> Evaluation:
