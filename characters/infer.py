@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from characters import kinematics, mesh, shapes
+from characters.body import Shape
 from characters.character import Character
 from characters.definition import ROLES, TOML, URDF
 from motion import files, rotation
 from motion.clip import Trajectory
 from motion.errors import InputError, MimicError
+from motion.motion import UP_TO_Z
 from motion.roles import infer_roles
 from motion.rotation import Array
 
@@ -25,6 +29,10 @@ SHORT_SEGMENT = 0.12
 """share of a limb's length below which two joints stand in one place: the outer one moves the segment"""
 LEVEL = 0.3
 """sine to the horizontal below which the first offset of a leg is the width of its hip"""
+WATER, THIN, THICK = 1000.0, 100.0, 20000.0
+"""kg/m³: what bodies weigh, and what no body does"""
+BESIDE, WITHIN, RAISED = 0.08, 0.15, 0.25
+"""shares of a body's size: feet stand beside each other, its centre of mass between them and above"""
 SWAY = 0.3
 """radians by which joints are moved to see which way limbs bend"""
 BALL_LIMITS = {
@@ -58,8 +66,13 @@ class Inferred:
     """joints without a role"""
 
 
-def create(path: Path | str, folder: Path | str, *, up: str = "z", scale: float = 1.0) -> tuple[Character, Inferred]:
+def create(
+    path: Path | str, folder: Path | str, *, up: str | None = None, scale: float | None = None
+) -> tuple[Character, Inferred]:
     """Make a character of a URDF: a folder with a copy of it, its meshes and a commented character.toml.
+
+    Args:
+        up: the URDF's up axis, and scale: the factor on its lengths; found by `axes` if None.
 
     Raises:
         InputError: the folder has a character already; a URDF that cannot be used (`characters check` lists all reasons).
@@ -78,6 +91,8 @@ def create(path: Path | str, folder: Path | str, *, up: str = "z", scale: float 
     folder.mkdir(parents=True, exist_ok=True)
     try:
         files.write_text(folder / URDF, _with_meshes(text, path.parent, folder))
+        seems = axes(bare(folder, path.stem, up=up or "z", scale=1.0), up or "z")
+        up, scale = up or seems[0], scale or seems[1]
         character = bare(folder, path.stem, up=up, scale=scale)
         found = infer(character)
         files.write_text(folder / TOML, to_toml(character, found, path.name, up=up, scale=scale))
@@ -99,6 +114,75 @@ def bare(folder: Path, description: str, *, up: str, scale: float) -> Character:
     definition = f'description = "{_plain(description)}"\nup = "{up}"\nscale = {scale:g}\nfeet = []\n[roles]\n'
     files.write_text(folder / TOML, definition)
     return Character.load(folder)
+
+
+def axes(character: Character, up: str) -> tuple[str, float]:
+    """Up axis and scale that a body read with ``up`` and scale 1 seems to need.
+
+    It stands where two or four limbs end at the ground, left beside right, and its centre of mass is above and between them;
+    ``up`` is kept where it does. Its density tells the unit: masses are right far more often than lengths.
+    """
+    if not _stands(character):
+        own = rotation.conjugate(UP_TO_Z[up])
+        up = next((axis for axis in "zyx" if _stands(_turned(character, axis, own))), up)
+    volume = sum(shape_volume(shape) for shape in character.shapes)
+    density = character.mass / volume if volume > 0 else WATER
+    scale = 1.0 if THIN <= density <= THICK else float(f"{(density / WATER) ** (1 / 3):.2g}")
+    return up, scale
+
+
+def shape_volume(shape: Shape) -> float:
+    """Cubic metres; of a mesh its convex hull's."""
+    radius, length = float(shape.size[0]), float(shape.size[1])
+    match shape.kind:
+        case "sphere":
+            return 4 / 3 * np.pi * radius**3
+        case "capsule":
+            return np.pi * radius**2 * (length + 4 / 3 * radius)
+        case "cylinder":
+            return np.pi * radius**2 * length
+        case "box":
+            return float(np.prod(shape.size))
+    return float(ConvexHull(shape.vertices).volume)
+
+
+def _turned(character: Character, up: str, own: Array) -> Character:
+    """The same body read with another up axis."""
+    turn = rotation.multiply(UP_TO_Z[up], own)
+    matrix = rotation.to_matrix(turn)
+    root = character.links[0]
+    links = (replace(root, com=matrix @ root.com, inertia=matrix @ root.inertia @ matrix.T), *character.links[1:])
+    joints = tuple(
+        replace(j, origin=matrix @ j.origin, rotation=rotation.multiply(turn, j.rotation)) if j.parent == 0 else j
+        for j in character.joints
+    )
+    shapes_ = tuple(
+        replace(s, position=matrix @ s.position, rotation=rotation.multiply(turn, s.rotation)) if s.link == 0 else s
+        for s in character.shapes
+    )
+    return replace(character, links=links, joints=joints, shapes=shapes_)
+
+
+def _stands(character: Character) -> bool:
+    qpos = within_limits(character)
+    feet = standing(character, qpos)
+    if len(feet) not in (2, 4):
+        return False
+    pose = kinematics.forward(character, qpos[None])
+    points, link = shapes.centres(character, pose)[0], character.support.link
+    place = np.array([points[link == foot].mean(axis=0) for foot in feet])
+    com = kinematics.centre_of_mass(character, pose)[0]
+    size = float(np.ptp(points, axis=0).max())
+    beside = all(
+        any(
+            np.abs((a - b)[[0, 2]]).max() < BESIDE * size < np.abs(a - b)[1] + BESIDE * size
+            for b in place
+            if b is not a
+        )
+        for a in place
+    )
+    within = (place.min(axis=0) - WITHIN * size <= com) & (com <= place.max(axis=0) + WITHIN * size)
+    return bool(beside and within[:2].all() and com[2] > RAISED * float(points[:, 2].max()))
 
 
 def infer(character: Character) -> Inferred:
@@ -189,7 +273,7 @@ def _legs(character: Character, qpos: Array, feet: list[int]) -> tuple[dict[str,
 def _segments(character: Character, place: Array, chain: list[int]) -> list[int]:
     """Links of a limb that are segments of their own; joints in one place, and the width of a hip, are passed over."""
     links = [character.joints[j].child for j in chain]
-    offsets = [place[b] - place[a] for a, b in zip(links, links[1:], strict=False)]
+    offsets = [place[b] - place[a] for a, b in pairwise(links)]
     total = sum(float(np.linalg.norm(offset)) for offset in offsets)
     out = []
     for k, link in enumerate(links):
@@ -245,12 +329,14 @@ def _with_meshes(text: str, source: Path, folder: Path) -> str:
 def to_toml(character: Character, found: Inferred, source: str, *, up: str, scale: float) -> str:
     """``character.toml``, every guess with what it rests on."""
     lines = [
-        f"# Made of {_plain(source)} by `mimic-pipe characters new`. Read it through: what is wrong here is wrong in every clip.",
+        f"# Made of {_plain(source)} by `mimic-pipe characters new`.",
+        "# Read it through: what is wrong here is wrong in every clip.",
         f'description = "{_plain(character.description)}: {character.mass:.1f} kg, {character.height:.2f} m"',
         f'up = "{up}" # up axis of body.urdf',
         f"scale = {scale:g} # factor on the lengths of body.urdf; masses are kept",
         "",
-        "# Links the body stands on: the ends of limbs that come near to the ground at rest. ground = [...] adds what else may touch it.",
+        "# Links the body stands on: the ends of limbs that come near to the ground at rest.",
+        "# ground = [...] names all that may touch the ground, where that is more.",
         f"feet = {_names(found.feet)}",
         "",
         "# Role → joints from the root outward; a joint stands for the segment it moves, so of several joints in one place the",
@@ -279,7 +365,8 @@ def to_toml(character: Character, found: Inferred, source: str, *, up: str, scal
     if found.limits:
         lines += [
             "",
-            "# Ball joints, radians: swing between the bone and its direction at rest, twist about it. Typical of the role, not measured.",
+            "# Ball joints, radians: swing between the bone and its direction at rest, twist about it.",
+            "# Typical of the role, not measured.",
             "[limits]",
         ]
         lines += [f"{name} = {{ swing = {s:g}, twist = [{-t:g}, {t:g}] }}" for name, (s, t) in found.limits.items()]
