@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 LINE_EVERY = 5.0
 """seconds between lines where there is no terminal"""
-engine = click.option(
-    "--engine", type=click.Choice(["mujoco", "pybullet"]), help="Physics.  [default: mujoco, or the run's]"
-)
+engine = click.option("--engine", type=click.Choice(["mujoco"]), help="Physics.  [default: mujoco, or the run's]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 episodes = click.option("--episodes", default=32, show_default=True, type=click.IntRange(1), help="Episodes a figure.")
 seed = click.option("--seed", default=0, show_default=True, type=int)

@@ -142,7 +142,8 @@ def test_gains_of_another_body_or_without_the_preset_are_refused(source: Path, t
 def test_help_does_not_wait_for_torch():
     code = (
         "import sys, click; from pipeline import cli_train; group = click.Group(); cli_train.register(group);"
-        "group.main(['train', '--help'], standalone_mode=False); sys.exit(any(m in sys.modules for m in ('torch', 'mujoco', 'numpy')))"
+        "group.main(['train', '--help'], standalone_mode=False); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'mujoco', 'numpy')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr

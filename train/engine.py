@@ -12,7 +12,7 @@ from motion.errors import InputError, nearest
 from motion.gains import JointGain
 from motion.rotation import Array
 
-ENGINES = ("mujoco", "pybullet")
+ENGINES = ("mujoco",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,4 @@ def make(
         from train.engine_mujoco import MujocoEngine
 
         return MujocoEngine(character, gains, count, settings)
-    if name == "pybullet":
-        from train.engine_pybullet import PybulletEngine
-
-        return PybulletEngine(character, gains, count, settings)
     raise InputError(f"no engine {name!r}", hint=nearest(name, ENGINES))
