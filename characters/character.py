@@ -64,7 +64,7 @@ class Character:
         Raises:
             InputError: no such character, or a file that does not fit, with file and line where known.
         """
-        folder = _find(name_or_folder)
+        folder = find(name_or_folder)
         found = definition.read(folder)
         file, body = found.file, found.body
         return cls(
@@ -246,7 +246,8 @@ def _index(name: str, valid: list[str], what: str, where: object) -> int:
     return valid.index(name)
 
 
-def _find(name_or_folder: str | Path) -> Path:
+def find(name_or_folder: str | Path) -> Path:
+    """The folder of a character: ./characters first, then the installed ones, then the path itself."""
     folder = Path(name_or_folder)
     if len(folder.parts) == 1:
         for base in (HERE, INSTALLED):

@@ -312,20 +312,49 @@ def characters_show(character: str, as_json: bool) -> int:
 
 
 @characters.command(name="check")
-@click.argument("character")
+@click.argument("character", metavar="NAME|FOLDER|URDF")
 @as_json
 def characters_check(character: str, as_json: bool) -> int:
-    """Check that a CHARACTER can be used; exit code 1 if not."""
+    """Say what is wrong with a character or a URDF, each with its fix; exit code 1 if it cannot be used so."""
+    from dataclasses import asdict
+
     from pipeline import stages
 
-    problems = stages.check_character(character)
+    findings = stages.check_character(character)
+    problems = [str(finding) for finding in findings if finding.severity == "problem"]
     if as_json:
-        console.emit_json({"character": character, "passed": not problems, "problems": problems})
+        rows = [asdict(finding) for finding in findings]
+        console.emit_json({"character": character, "passed": not problems, "problems": problems, "findings": rows})
     else:
-        for problem in problems:
-            print(problem)
+        console.findings(findings)
         print(f"{character}: {'fail' if problems else 'pass'}")
     return 1 if problems else 0
+
+
+@characters.command(name="new")
+@click.argument("urdf", type=PATH)
+@click.option("--out", type=PATH, help="Folder to make.  [default: characters/NAME of the URDF]")
+@click.option("--up", type=click.Choice(["x", "y", "z"]), help="The URDF's up axis.  [default: as it would stand]")
+@click.option(
+    "--scale", type=click.FloatRange(min=0, min_open=True), help="Factor on its lengths.  [default: inferred]"
+)
+@as_json
+def characters_new(urdf: Path, out: Path | None, up: str | None, scale: float | None, as_json: bool) -> int:
+    """Make a character of a URDF: a folder with a copy, its meshes and a commented character.toml to read through."""
+    from pipeline import stages
+
+    with console.working(f"looking at {urdf}"):
+        done = stages.new_character(urdf, out=out, up=up, scale=scale)
+    data = done.to_json()
+    if as_json:
+        console.emit_json(data)
+        return done.exit_code
+    rows = [(role, entry["joints"], entry["evidence"]) for role, entry in data["roles"].items()]
+    console.table(("role", "joints", "because"), rows, title=f"{data['name']}: {data['mass']} kg, {data['height']} m")
+    print(f"feet: {', '.join(data['feet'])}")
+    console.findings(done.findings)
+    print(data["folder"])
+    return done.exit_code
 
 
 @cli.command()

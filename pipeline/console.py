@@ -7,9 +7,12 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motion.errors import MimicError
+
+if TYPE_CHECKING:
+    from characters.check import Finding
 
 
 def emit_json(data: Any) -> None:
@@ -57,6 +60,13 @@ def show(value: object) -> str:
         case dict():
             return ", ".join(f"{key} {show(item)}" for key, item in value.items())
     return str(value)
+
+
+def findings(found: Iterable[Finding]) -> None:
+    """What is wrong with a body: a line each, and its fix."""
+    for finding in found:
+        print(f"{finding.severity}: {finding}")
+        print(f"    fix: {finding.fix}")
 
 
 def note(text: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from characters.character import Character
+from characters.check import Finding
+from characters.infer import Inferred
 from motion import contacts
 from motion.clip import Clip
 from motion.contacts import Contacts
@@ -117,6 +120,35 @@ class Retargeted:
             "failed": list(self.verdict.failed),
             "phase": self.report.to_json(),
             "quality": self.verdict.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Created:
+    """A character made of a URDF."""
+
+    character: Character
+    found: Inferred
+    findings: list[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if any(finding.severity == "problem" for finding in self.findings) else 0
+
+    def to_json(self) -> dict[str, Any]:
+        roles = {
+            role: {"joints": list(chain), "evidence": self.found.evidence[role]}
+            for role, chain in self.found.roles.items()
+        }
+        return {
+            "folder": str(self.character.folder),
+            "name": self.character.name,
+            "mass": round(self.character.mass, 3),
+            "height": round(self.character.height, 3),
+            "roles": roles,
+            "feet": list(self.found.feet),
+            "idle": list(self.found.idle),
+            "findings": [asdict(finding) for finding in self.findings],
         }
 
 

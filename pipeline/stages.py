@@ -12,14 +12,16 @@ import numpy as np
 from pydantic import BaseModel
 
 from characters import character as bodies
-from characters import dynamics
+from characters import check as body_check
+from characters import infer
 from characters.character import Character
+from characters.check import Finding
 from characters.definition import CharacterFile
 from characters.keyframes import KeyframesFile
 from motion import contacts, files, formats
 from motion.clip import Clip, ClipFile, Trajectory
 from motion.contacts import Contacts
-from motion.errors import InputError, MimicError, nearest
+from motion.errors import InputError, nearest
 from motion.formats import npz
 from motion.gains import Gains
 from motion.motion import Motion
@@ -28,7 +30,7 @@ from pipeline import lock, loops, sources
 from pipeline import phase as phases
 from pipeline import samples as sample_clips
 from pipeline.phase import PhaseReport
-from pipeline.results import Checked, Ingested, Inspection, Retargeted, RetargetSettings
+from pipeline.results import Checked, Created, Ingested, Inspection, Retargeted, RetargetSettings
 from pipeline.sources import Source
 from retarget import gains as gain_rules
 from retarget import quality
@@ -241,29 +243,22 @@ def character(name: str) -> dict[str, Any]:
     return bodies.describe(Character.load(name))
 
 
-def check_character(name: str) -> list[str]:
-    """What keeps a character from being used, in sentences; empty if nothing does.
+def check_character(name: str) -> list[Finding]:
+    """What is wrong with a character or a URDF file, and what could be better; it can be used if no problem is among it.
 
     Raises:
-        InputError: there is no such character at all.
+        InputError: there is no such body, or it cannot be read at all.
     """
-    try:
-        body = Character.load(name)
-    except InputError as error:
-        if error.where is None:
-            raise
-        return [str(error)]
-    problems = []
-    shaped = {shape.link for shape in body.shapes}
-    problems += [f"the foot {foot} has no collision shape" for foot in body.feet if body.link(foot) not in shaped]
-    problems += [f"no role names the joint {j.name}" for j in body.joints if not _has_role(body, j.name)]
-    try:
-        smallest = np.linalg.eigvalsh(dynamics.mass_matrix(body, body.rest[None])[0]).min()
-        if smallest <= 0:
-            problems.append(f"the mass matrix at rest is not positive definite: smallest eigenvalue {smallest:.3g}")
-    except (MimicError, ValueError) as error:  # MuJoCo refuses a model with a ValueError
-        problems.append(f"MuJoCo cannot use it: {error}")
-    return problems
+    return body_check.check(name)
+
+
+def new_character(
+    urdf: Path | str, *, out: Path | None = None, up: str | None = None, scale: float | None = None
+) -> Created:
+    """Make a character's folder of a URDF; in ``characters/NAME`` by default."""
+    urdf = Path(urdf)
+    body, found = infer.create(urdf, out or bodies.HERE / urdf.stem, up=up, scale=scale)
+    return Created(body, found, body_check.check(body.folder))
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -436,7 +431,3 @@ def _performance(path: Path | str) -> tuple[Path, Clip | Trajectory | Motion]:
         return path, Trajectory.load(path)
     source = sources.read(path)
     return source.path, source.own or source.motion
-
-
-def _has_role(body: Character, joint: str) -> bool:
-    return any(joint in chain for chain in body.roles.values())
