@@ -36,7 +36,7 @@ PIVOT = np.deg2rad(20.0)
 """and one that turns further than this"""
 STEP_TIME = 0.15
 """seconds a print takes to follow"""
-SWING_TIME = 0.1
+SWING_TIME = 0.06
 """seconds after (and before) a stance in which clearance comes to count"""
 DOWN, STILL = 0.02, 0.1
 """metres and metres per second (body 1.7 m high): a foot lower and slower than this stands, if its source does"""
