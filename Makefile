@@ -6,7 +6,8 @@ ARGS   ?=
 MIMIC  := .venv/bin/mimic-pipe
 PIP    := .venv/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCE  = $(if $(findstring /,$(CLIP)),$(CLIP),raw_mocap/$(CLIP))
-RESULT  = processed/$(CHAR)/$(basename $(notdir $(CLIP)))
+NAME    = $(patsubst %.keyframes,%,$(basename $(notdir $(CLIP))))
+RESULT  = processed/$(CHAR)/$(NAME)
 BASE   := .venv/.base
 DEV    := .venv/.dev
 TRAIN  := .venv/.train
@@ -41,7 +42,7 @@ validate: $(BASE)  ## measure the retargeted clip: yes or no
 export: $(BASE)  ## the retargeted clip in another format: ARGS='--format bvh'
 	$(MIMIC) export $(RESULT) $(ARGS)
 render: $(BASE)  ## a moving picture of the retargeted clip
-	$(MIMIC) render $(RESULT) -o $(RESULT)/$(basename $(notdir $(CLIP))).gif $(ARGS)
+	$(MIMIC) render $(RESULT) -o $(RESULT)/$(NAME).gif $(ARGS)
 characters: $(BASE)  ## the bodies there are
 	$(MIMIC) characters list $(ARGS)
 schema: $(BASE)  ## JSON Schema of a file: ARGS=clip

@@ -250,11 +250,17 @@ def _defined(body: Character) -> Iterator[Finding]:
     if not body.feet:
         yield Finding("problem", "no feet are named", "feet = [links it stands on] in character.toml", path)
     named = {name for chain in body.roles.values() for name in chain}
-    cluster = _beside(body, named)
+    beside = _beside(body, named)
+    if beside:
+        yield Finding(
+            "advice",
+            f"no role names {', '.join(beside)}, which carry chains that have one",
+            "right if each shares its place with the next joint (a hip of several hinges); else begin the chain with it",
+            path,
+        )
     for joint in body.joints:
-        if joint.name not in named:
-            severity = "advice" if joint.name in cluster else "problem"
-            yield Finding(severity, f"no role names the joint {joint.name}", "add it to a chain in [roles]", path)
+        if joint.name not in named and joint.name not in beside:
+            yield Finding("problem", f"no role names the joint {joint.name}", "add it to a chain in [roles]", path)
     for joint in body.joints:
         if joint.type == "ball" and joint.swing_limit >= math.pi and joint.upper - joint.lower >= 2 * math.pi - SMALL:
             yield Finding("advice", f"the ball {joint.name} has no limits", "name it in [limits]", path)
@@ -268,10 +274,10 @@ def _defined(body: Character) -> Iterator[Finding]:
         yield Finding("problem", f"MuJoCo cannot use it: {error}", "look at masses, inertias and shapes")
 
 
-def _beside(body: Character, named: set[str]) -> set[str]:
+def _beside(body: Character, named: set[str]) -> list[str]:
     """Joints without a role that carry a limb: of several joints in one place only the outermost has the role."""
-    carrying = {body.joints[j].name for name in named for j in body.chain(body.joints[body.joint(name)].child)}
-    return carrying - named
+    carrying = {j for name in named for j in body.chain(body.joints[body.joint(name)].child)}
+    return [body.joints[j].name for j in sorted(carrying) if body.joints[j].name not in named]
 
 
 def _repaired(path: Path) -> Character:

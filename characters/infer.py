@@ -18,7 +18,7 @@ from characters.character import Character
 from characters.definition import ROLES, TOML, URDF
 from motion import files, rotation
 from motion.clip import Trajectory
-from motion.errors import InputError, MimicError
+from motion.errors import InputError, MimicError, MimicWarning
 from motion.motion import UP_TO_Z
 from motion.roles import infer_roles
 from motion.rotation import Array
@@ -113,7 +113,9 @@ def bare(folder: Path, description: str, *, up: str, scale: float) -> Character:
     """The body of a folder's URDF, nothing being known about it."""
     definition = f'description = "{_plain(description)}"\nup = "{up}"\nscale = {scale:g}\nfeet = []\n[roles]\n'
     files.write_text(folder / TOML, definition)
-    return Character.load(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MimicWarning)  # the finished character's loading tells them
+        return Character.load(folder)
 
 
 def axes(character: Character, up: str) -> tuple[str, float]:

@@ -1,9 +1,7 @@
-"""Keyframes: a body's sparse poses in a ``NAME.keyframes.toml``, and the smooth motion that leads through them.
+"""Keyframes: a body's sparse poses in a ``NAME.keyframes.toml``.
 
-Every joint is a track of its own: a pose that does not name a joint says nothing about it, and a joint that no pose names
-stays at rest. Angles are degrees; a ball joint's ``[x, y, z]`` is a rotation vector (the axis, its length the angle) in the
-axes of the joint's frame. Between the keys run cubic splines of hinge angles and positions, and of quaternions
-normalised afterwards: twice continuously differentiable, across the wrap of a loop too.
+A pose that does not name a joint says nothing about it, and a joint that no pose names stays at rest. Angles are degrees;
+a ball joint's ``[x, y, z]`` is a rotation vector (the axis, its length the angle) in the axes of the joint's frame.
 """
 
 from __future__ import annotations
@@ -11,34 +9,26 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.interpolate import CubicSpline, PchipInterpolator, make_interp_spline
 
 from characters import kinematics
 from characters.character import Character
 from characters.definition import Number, Positive, Vector
+from characters.tracks import ROOT, Interpolation, Keyframes, Track
 from motion import rotation
-from motion.clip import CycleOffset, FileModel, Trajectory, check_model
+from motion.clip import CycleOffset, FileModel, check_model
 from motion.errors import InputError, nearest
 from motion.rotation import Array
 
 SUFFIX = ".keyframes.toml"
-FPS = 120.0
-"""frames per second of a trajectory, adjusted so that the last frame falls on the last instant"""
-AROUND = 28
-"""keys of neighbouring cycles on either side of a loop's own: a spline forgets its ends by 0.27 a key, 1e-16 in all"""
 SLACK = np.deg2rad(0.5)
 """radians by which a key may pass a joint's limit: files are written in rounded degrees"""
-ROOT = ("root position", "root rotation")
-"""tracks besides the joints' own"""
 
-Interpolation = Literal["smooth", "monotone", "linear"]
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
@@ -83,105 +73,14 @@ class KeyframesFile(FileModel):
     pose: Annotated[list[PoseEntry], Field(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """Keys of one joint, or of the root."""
+def load(path: Path | str) -> Keyframes:
+    """Read a keyframe file and the body it is of.
 
-    times: Array
-    """(K,) seconds, increasing"""
-    values: Array
-    """(K, 1) radians, (K, 3) metres or (K, 4) wxyz"""
-    interpolation: Interpolation = "smooth"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Keyframes:
-    """A keyframe file, checked against its body."""
-
-    name: str
-    path: Path
-    character: Character
-    loop: bool
-    duration: float
-    """seconds"""
-    offset: CycleOffset
-    """of a loop; nothing for a one-shot"""
-    tracks: dict[str, Track]
-    """joint, `root position` or `root rotation` → its keys; the root's are relative to rest, carried evenly along the offset"""
-    contacts: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-    """link → seconds from and to, in a loop possibly past its end"""
-
-    @classmethod
-    def load(cls, path: Path | str) -> Keyframes:
-        """Read a keyframe file and the body it is of.
-
-        Raises:
-            InputError: with file and line: not TOML, an unknown key, joint or link, a value of the wrong kind or beyond a
-                joint's limit, times that do not increase, a contact outside the motion.
-        """
-        return _Reader(Path(path)).read()
-
-    def at(self, times: Array) -> Array:
-        """qpos ``(T, nq)`` at seconds ``(T,)``; before and after a one-shot its ends."""
-        layout, times = self.character.layout, np.asarray(times, dtype=np.float64)
-        qpos = np.repeat(self.character.rest[None], len(times), axis=0)
-        for joint, at in zip(layout.joints, layout.qpos_at, strict=True):
-            if joint.name in self.tracks:
-                qpos[:, at : at + (4 if joint.type == "ball" else 1)] = self._follow(self.tracks[joint.name], times)
-        position, turn = (self.tracks.get(name) for name in ROOT)
-        if position is not None:
-            qpos[:, :3] += self._follow(position, times)
-        if turn is not None:
-            qpos[:, 3:7] = self._follow(turn, times)
-        return layout.continuous(_carried(self.offset, qpos, times / self.duration)) if self.loop else qpos
-
-    def trajectory(self, fps: float = FPS) -> Trajectory:
-        """The motion at about ``fps``; a loop's last frame is the first one of the next cycle."""
-        count = max(round(self.duration * fps), 3)
-        times = np.linspace(0.0, self.duration, count + 1)
-        return Trajectory(
-            name=self.name,
-            character=self.character.name,
-            joints=self.character.specs,
-            fps=count / self.duration,
-            qpos=self.at(times),
-            contacts=self.flags(times),
-            loop=self.loop,
-            provenance={"format": "keyframes"},
-        )
-
-    def flags(self, times: Array) -> dict[str, np.ndarray]:
-        """Link → ``(T,)`` bool: it stands at these seconds. Feet of which nothing is said never stand."""
-        out = {}
-        for link in dict.fromkeys((*self.character.feet, *self.contacts)):
-            stands = np.zeros(len(times), dtype=bool)
-            for start, stop in self.contacts.get(link, ()):
-                since = (times - start) % self.duration if self.loop else times - start
-                stands |= (since >= 0) & (since <= stop - start)
-            out[link] = stands
-        return out
-
-    def _follow(self, track: Track, times: Array) -> Array:
-        """Values ``(T, w)`` of a track."""
-        rotations = track.values.shape[1] == 4
-        keys, values = track.times, track.values
-        if self.loop:
-            reach = math.ceil(AROUND / len(keys))
-            cycles = np.arange(-reach, reach + 1)
-            keys = (keys + cycles[:, None] * self.duration).ravel()
-            values = np.tile(values, (len(cycles), 1))
-            times = times % self.duration
-        else:  # what no key says holds
-            first, last = int(keys[0] > 0), int(keys[-1] < self.duration)
-            keys = np.concatenate([np.zeros(first), keys, np.full(last, self.duration)])
-            values = np.concatenate([values[:first], values, values[len(values) - last :]])
-            times = np.clip(times, 0.0, self.duration)
-        if rotations:
-            values = rotation.continuous(values)
-        if len(keys) < 2 or np.ptp(values, axis=0).max() == 0.0:
-            return np.repeat(values[:1], len(times), axis=0)
-        out = _curve(track.interpolation, keys, values)(times)
-        return rotation.normalize(out) if rotations else out
+    Raises:
+        InputError: with file and line: not TOML, an unknown key, joint or link, a value of the wrong kind or beyond a
+            joint's limit, times that do not increase, a contact outside the motion.
+    """
+    return _Reader(Path(path)).read()
 
 
 def is_keyframes(path: Path | str) -> bool:
@@ -192,30 +91,6 @@ def is_keyframes(path: Path | str) -> bool:
 def name_of(path: Path | str) -> str:
     """The motion's name: the file's, without its suffixes."""
     return Path(path).name.removesuffix(SUFFIX).removesuffix(".toml")
-
-
-def _curve(interpolation: Interpolation, keys: Array, values: Array) -> Any:
-    """A curve through keys (K,) of values (K, w)."""
-    if interpolation == "linear":
-        return make_interp_spline(keys, values, k=1)
-    if interpolation == "monotone":
-        return PchipInterpolator(keys, values)
-    return CubicSpline(keys, values, bc_type="clamped")  # a one-shot begins and ends at rest
-
-
-def _carried(offset: CycleOffset, qpos: Array, cycles: Array) -> Array:
-    """qpos ``(T, nq)`` moved along an offset by any real number of cycles ``(T,)``: straight on, or around a circle."""
-    out = qpos.copy()
-    turn = rotation.from_yaw(offset.yaw * cycles)
-    if abs(math.sin(0.5 * offset.yaw)) > 1e-9:  # around the one point that T leaves where it is
-        x, y = offset.translation[:2]
-        half = 0.5 / math.tan(0.5 * offset.yaw)
-        centre = np.array([0.5 * x - half * y, 0.5 * y + half * x, 0.0])
-        out[:, :3] = rotation.rotate(turn, qpos[:, :3] - centre) + centre
-    else:
-        out[:, :3] = rotation.rotate(turn, qpos[:, :3]) + cycles[:, None] * offset.translation
-    out[:, 3:7] = rotation.multiply(turn, qpos[:, 3:7])
-    return out
 
 
 class _Mirror:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from characters import keyframes
-from characters.keyframes import Keyframes
+from characters.tracks import Keyframes
 from motion import files, formats
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
@@ -113,7 +113,7 @@ def read(path: Path | str, *, mapping: Mapping | None = None, name: str | None =
 
 def _read_keyframes(path: Path, mapping: Mapping | None, name: str | None) -> Source:
     """Keyframes as a source for any body: their own body's motion, its feet pinned, and the roles its definition states."""
-    keys = Keyframes.load(path)
+    keys = keyframes.load(path)
     body = keys.character
     own = replace(keys.trajectory(), name=name or keys.name)
     motion = body.to_motion(_pinned(own, keys))

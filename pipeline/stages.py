@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +22,7 @@ from characters.keyframes import KeyframesFile
 from motion import contacts, files, formats
 from motion.clip import Clip, ClipFile, Trajectory
 from motion.contacts import Contacts
-from motion.errors import InputError, nearest
+from motion.errors import InputError, MimicWarning, nearest
 from motion.formats import npz
 from motion.gains import Gains
 from motion.motion import Motion
@@ -258,7 +259,9 @@ def new_character(
     """Make a character's folder of a URDF; in ``characters/NAME`` by default."""
     urdf = Path(urdf)
     body, found = infer.create(urdf, out or bodies.HERE / urdf.stem, up=up, scale=scale)
-    return Created(body, found, body_check.check(body.folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MimicWarning)  # told when it was made
+        return Created(body, found, body_check.check(body.folder))
 
 
 def schema(name: str) -> dict[str, Any]:
