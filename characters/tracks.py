@@ -107,11 +107,8 @@ class Keyframes:
             keys = (keys + cycles[:, None] * self.duration).ravel()
             values = np.tile(values, (len(cycles), 1))
             times = times % self.duration
-        else:  # what no key says holds
-            first, last = int(keys[0] > 0), int(keys[-1] < self.duration)
-            keys = np.concatenate([np.zeros(first), keys, np.full(last, self.duration)])
-            values = np.concatenate([values[:first], values, values[len(values) - last :]])
-            times = np.clip(times, 0.0, self.duration)
+        else:  # before its first and after its last key a joint holds still
+            times = np.clip(times, keys[0], keys[-1])
         if rotations:
             values = rotation.continuous(values)
         if len(keys) < 2 or np.ptp(values, axis=0).max() == 0.0:
@@ -126,7 +123,7 @@ def _curve(interpolation: Interpolation, keys: Array, values: Array) -> Any:
         return make_interp_spline(keys, values, k=1)
     if interpolation == "monotone":
         return PchipInterpolator(keys, values)
-    return CubicSpline(keys, values, bc_type="clamped")  # a one-shot begins and ends at rest
+    return CubicSpline(keys, values, bc_type="clamped")  # a one-shot's joints begin and end at rest
 
 
 def _carried(offset: CycleOffset, qpos: Array, cycles: Array) -> Array:
