@@ -11,7 +11,7 @@ import numpy as np
 
 from characters import definition, kinematics, shapes
 from characters.body import Frame, Joint, Link, Shape
-from characters.definition import TOML, URDF, Policy
+from characters.definition import TOML, URDF, DriveEntry, FollowEntry, GaitEntry, Policy, SteadyEntry
 from characters.definition import CharacterFile as CharacterFile
 from motion import rotation
 from motion.clip import JointSpec, Layout, Trajectory
@@ -56,6 +56,14 @@ class Character:
     self_collision: bool
     undriven: dict[str, Policy]
     """role → what a chain does that no source drives"""
+    follow: dict[str, FollowEntry]
+    """role → how a chain that follows does it"""
+    steady: dict[str, SteadyEntry]
+    """root or role → how calm it is kept"""
+    gait: dict[str, GaitEntry]
+    """leg → whose foot it follows where the source lacks it"""
+    drive: dict[str, DriveEntry]
+    """role → the source's limb that moves it"""
 
     @classmethod
     def load(cls, name_or_folder: str | Path) -> Character:
@@ -85,6 +93,10 @@ class Character:
             pose_weights={name: file.pose_weights.get(name, 1.0) for name in ("root", *(j.name for j in body.joints))},
             self_collision=file.self_collision,
             undriven=dict(file.undriven),
+            follow=dict(file.follow),
+            steady=dict(file.steady),
+            gait=dict(file.gait),
+            drive=dict(file.drive),
         )
 
     @cached_property

@@ -48,6 +48,43 @@ class LimitEntry(FileModel):
     axis: Vector | None = None
 
 
+class FootEntry(FileModel):
+    """Whose foot a leg follows, and how much later."""
+
+    source: Annotated[str, Field(description="the source's leg")]
+    phase: Annotated[float, Field(strict=False, ge=0, lt=1, description="delay, as a share of the stride")] = 0.0
+
+
+class GaitEntry(FileModel):
+    """What a leg follows that the source does not have, by the gait of the source's two legs."""
+
+    walk: Annotated[FootEntry, Field(description="left and right in turn, one of them always down")]
+    run: Annotated[FootEntry, Field(description="in turn, with flights")]
+    leap: Annotated[FootEntry, Field(description="together, or no steps at all")]
+
+
+class SteadyEntry(FileModel):
+    """How much calmer than the source a part of the trunk is."""
+
+    time: Annotated[float, Field(strict=False, ge=0, lt=10, description="seconds, s.d. of the smoothing")] = 0.0
+    level: Annotated[float, Field(strict=False, ge=0, le=1, description="share of pitch and roll taken away")] = 0.0
+
+
+class DriveEntry(FileModel):
+    """A role that the source has under another name, or drives only in part."""
+
+    source: Annotated[str, Field(description="the source's limb")]
+    gain: Annotated[float, Field(strict=False, gt=0, le=1, description="share of its turns against the trunk")] = 1.0
+
+
+class FollowEntry(FileModel):
+    """A chain of damped springs that hangs on what carries it."""
+
+    frequency: Annotated[float, Field(strict=False, gt=0, le=10, description="Hz, of every joint")] = 1.5
+    damping: Annotated[float, Field(strict=False, gt=0, le=5, description="share of critical damping")] = 0.8
+    sway: Annotated[float, Field(strict=False, ge=0, le=10, description="factor on what accelerations do")] = 1.0
+
+
 class CharacterFile(FileModel):
     """Schema of ``character.toml``."""
 
@@ -69,6 +106,10 @@ class CharacterFile(FileModel):
     ] = {}
     pose_weights: Annotated[dict[str, Number], Field(description="root or joint → weight in the pose reward")] = {}
     undriven: Annotated[dict[str, Policy], Field(description="role → what a chain does that no source drives")] = {}
+    follow: Annotated[dict[str, FollowEntry], Field(description="role → how a chain that follows does it")] = {}
+    steady: Annotated[dict[str, SteadyEntry], Field(description="root or trunk role → how calm it is kept")] = {}
+    gait: Annotated[dict[str, GaitEntry], Field(description="leg → whose foot it follows where a source lacks it")] = {}
+    drive: Annotated[dict[str, DriveEntry], Field(description="role → the source's limb that moves it")] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +167,13 @@ class _Reader:
             self.check(name, self.joints, "joint")
         for name in file.pose_weights:
             self.check(name, ["root", *self.joints], "joint")
-        for name in file.undriven:
+        for name in (*file.undriven, *file.follow, *file.gait, *file.drive):
             self.check(name, roles, "role")
+        for name in file.steady:
+            self.check(name, ["root", *roles], "role")
+        feet = [foot for gait in file.gait.values() for foot in (gait.walk, gait.run, gait.leap)]
+        for entry in (*feet, *file.drive.values()):
+            self.check(entry.source, ROLES, "role")
         ends = {name: self.end_effector(name, entry, roles) for name, entry in file.end_effectors.items()}
         joints = tuple(self.limited(joint, roles, ends) for joint in body.joints)
         efforts = {joint.name: joint.effort for joint in joints if 0 < joint.effort < math.inf}

@@ -44,8 +44,11 @@ class Landmarks:
     @cached_property
     def size(self) -> float:
         """Leg (both its segments) plus trunk, metres: what lengths are divided by, taken the same way on body and
-        source."""
+        source; a trunk without arms ends at the forelegs."""
+        hips, shoulders = self.middle("leg"), self.middle("foreleg")
         trunk = self.trunk(rest=False)
+        if trunk is None and hips is not None and shoulders is not None:
+            trunk = shoulders - hips
         return self.leg + (0.0 if trunk is None else float(np.median(np.linalg.norm(trunk, axis=-1))))
 
     @cached_property

@@ -183,7 +183,7 @@ def _descend(
         qpos (T, nq), which frames still moved in the last step (T,), and their damping (T,).
     """
     layout, tree = character.layout, Tree(character)
-    smooth = _Smoothness(tree.nv, len(qpos), targets.fps, settings)
+    smooth = _Smoothness(tree.nv, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
     damping, best = damping.copy(), None
     diagonal = np.arange(tree.nv)
     moving = ~held
@@ -235,6 +235,15 @@ def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
     )
 
 
+def _bridge(character: Character) -> np.ndarray:
+    """Links of the trunk that legs hang on, but for the root; they are as calm as it is, or each step would shake them."""
+    legs = {
+        character.joint(name) + 1 for role, chain in character.roles.items() if role.endswith("leg") for name in chain
+    }
+    above = character.ancestry[[character.link(foot) for foot in character.feet]].any(axis=0)
+    return np.array([i for i in np.flatnonzero(above) if i > 0 and i not in legs], dtype=int)
+
+
 def _turns(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
     relative = rotation.relative(pose.rotations, targets.rotations)
     swing, twist = rotation.swing_twist(relative, targets.bones)
@@ -269,9 +278,9 @@ class _Best:
 class _Smoothness:
     """λ₁‖Dc‖² + λ₂‖D²c‖² on the correction c, and the banded step."""
 
-    def __init__(self, nv: int, frames: int, fps: float, settings: SolveSettings):
+    def __init__(self, nv: int, frames: int, fps: float, settings: SolveSettings, bridge: np.ndarray | bool = False):
         self.nv, self.frames = nv, frames
-        weight = np.ones(nv)
+        weight = np.where(np.broadcast_to(bridge, nv), settings.smooth_turn, 1.0)
         weight[:3], weight[3:6] = settings.smooth_root, settings.smooth_turn
         tau = settings.smooth_time * fps
         self.first, self.second = 0.5 * weight * tau**2, weight * tau**4

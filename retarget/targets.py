@@ -17,12 +17,14 @@ from scipy.linalg import solveh_banded
 
 from characters import kinematics
 from characters.character import Character
+from characters.definition import FollowEntry
 from motion import rotation
 from motion.contacts import REFERENCE_HEIGHT
 from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
-from retarget import limits
+from retarget import gait, limits, reach, secondary
+from retarget.gait import Drive
 
 FORWARD, LEFT, UP = np.eye(3)
 LIMBS = ("leg", "arm", "foreleg", "wing")
@@ -53,6 +55,8 @@ HEADING_TIME = 0.5
 """seconds, standard deviation of the smoothing of the heading across which feet stand apart"""
 STRETCH = 0.998
 """share of its length a leg is stretched to"""
+NEAR = 0.3
+"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot"""
 STRAIGHT = 0.15
 """Sine of the bend below which a knee or elbow says nothing about its axis."""
 
@@ -122,6 +126,30 @@ class Source:
                 hint="write a map with `mimic-pipe map` and edit it",
             )
         self.reference = self._reference()
+        self.feet = {r: c[self._foot(c)] for r, c in self.chains.items() if r.endswith("leg") and len(c) >= 2}
+        """leg → the joint that its foot turns about"""
+
+    @property
+    def quadruped(self) -> bool:
+        """Whether it goes on four legs."""
+        return "left_foreleg" in self.chains and "right_foreleg" in self.chains
+
+    def _foot(self, chain: tuple[int, ...]) -> int:
+        """Place of the foot in a leg's chain: after thigh and shank; on four legs the first joint near the ground."""
+        at = min(2, len(chain) - 1)
+        if not self.quadruped:
+            return at
+        height = self.reference.positions[:, 2] - self.reference.positions[:, 2].min()
+        low = [k for k in range(at, len(chain)) if height[chain[k]] < NEAR * height[chain[0]]]
+        return low[0] if low else len(chain) - 1
+
+    def standing(self, role: str) -> Array:
+        """Where a foot stands, ``(3,)`` from the middle of its pair of hips (or shoulders), the source facing along x."""
+        chain, limb = self.chains[role], role.split("_", 1)[-1]
+        at = self.reference.positions
+        middle = np.mean([at[c[0]] for r, c in self.chains.items() if r.endswith(f"_{limb}")], axis=0)
+        below = at[self.feet[role]] if self.reference.is_rest else at[chain[0]]
+        return rotation.rotate(rotation.conjugate(self.reference.facing), below - middle)
 
     def lateral(self, positions: Array) -> Array:
         """Direction from the right to the left hip, ``(…, 3)`` of positions ``(…, J, 3)``."""
@@ -139,7 +167,9 @@ class Source:
 
     def uprightness(self, positions: Array) -> Array:
         """Smallest cosine ``(…)`` to the vertical of trunk (up) and legs (down) in positions ``(…, J, 3)``."""
-        cosines = [rotation.unit(positions[..., self.top(), :] - positions[..., self.pelvis, :])[..., 2]]
+        cosines = []
+        if not self.quadruped:
+            cosines.append(rotation.unit(positions[..., self.top(), :] - positions[..., self.pelvis, :])[..., 2])
         for leg in self.legs:
             chain = self.chains[leg]
             foot = chain[min(2, len(chain) - 1)]
@@ -189,8 +219,7 @@ class Source:
 
     def foot_points(self, role: str) -> list[int]:
         """Ankle, toes and their end sites: the joints of a leg from the ankle outward."""
-        chain = self.chains[role]
-        points = [chain[min(2, len(chain) - 1)]]
+        points = [self.feet[role]]
         for joint in points:
             points += self.motion.skeleton.children(joint)
         return points
@@ -318,8 +347,19 @@ class Body:
         axis = rotation.rotate(joint.rotation, joint.axis)
         return axis if joint.upper + joint.lower >= 0 else -axis
 
+    def foot_chain(self, role: str) -> tuple[int, ...]:
+        """The joints of a leg down to the one that moves its foot."""
+        return self.chains[role][: reach.stands_on(self, role) + 1]
+
+    def foot(self, role: str) -> str:
+        """Name of the link a leg stands on."""
+        return self.character.links[self.link(self.foot_chain(role)[-1])].name
+
     def leg_length(self, role: str) -> float:
-        """Hip to ankle along the bones at rest, metres."""
+        """Hip to ankle along the bones at rest, metres; straight from hip to foot for a leg that stands bent."""
+        if reach.follows_foot(self, role):
+            ends = [self.positions[self.link(self.foot_chain(role)[k])] for k in (0, -1)]
+            return float(np.linalg.norm(ends[1] - ends[0]))
         joints = [self.link(j) for j in self.chains[role][:3]]
         return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in pairwise(joints)))
 
@@ -340,6 +380,8 @@ class TargetSettings:
     """root position, each axis"""
     posture: float = 0.02
     """orientation of links no source joint drives"""
+    follow: float = 0.3
+    """orientation of links that follow others"""
 
 
 def build(
@@ -382,18 +424,27 @@ def build(
         driven[link] = True
         across[link], about[link] = direction * weights.get(role, 1.0), turn * weights.get(role, 1.0)
 
-    upright = _upright(source, source.pelvis)
+    plan = gait.drives(source, body, contacts)
+    by_foot = {role: drive for role, drive in plan.items() if reach.follows_foot(body, role)}
+    upright = _calm(source, body, "root", _upright(source, source.pelvis))
     put(0, upright, "root", settings.trunk, settings.trunk)
     _trunk(source, body, put, settings)
     scale = _scale(source, body)
-    root, clearance, stance, claimed = _path(source, body, rotations[:, 0], scale, contacts, resting_height, level)
+    root, clearance, stance, claimed = _path(
+        source, body, rotations[:, 0], scale, contacts, resting_height, level, plan
+    )
     for role, chain in body.chains.items():
-        if not role.endswith(LIMBS) or len(source.chains.get(role, ())) < 2 or len(chain) < 2:
+        if role in by_foot or not role.endswith(LIMBS) or len(source.chains.get(role, ())) < 2 or len(chain) < 2:
             continue
         step = None
         if role in source.legs and min(len(source.chains[role]), len(chain)) > 2:
             step = _step(source, body, role, root, rotations[:, 0], scale)
         _limb(source, body, role, put, settings, contacts.get(role), step)
+    placed = reach.place(character, root, rotations, driven)
+    if by_foot:
+        crouch = _legs(source, body, by_foot, placed, put, settings, contacts, resting_height, level, stance, scale)
+        root[:, 2] -= crouch
+    _rest(source, body, placed, put, settings, driven)
 
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
@@ -418,6 +469,12 @@ def _upright(source: Source, joint: int) -> Array:
     return rotation.multiply(source.rotations[:, joint], calibration)
 
 
+def _calm(source: Source, body: Body, role: str, turns: Array) -> Array:
+    """Orientations ``(T, 4)`` relative to standing, as calm as the character wants the role."""
+    entry = body.character.steady.get(role)
+    return turns if entry is None else secondary.steady(turns, entry, source.motion.fps)
+
+
 def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
     """Spine, neck with head, and tail: orientations at equal shares of the chains' arc length."""
     for roles in (("spine",), ("neck", "head"), ("tail",)):
@@ -435,6 +492,8 @@ def _trunk(source: Source, body: Body, put, settings: TargetSettings) -> None:
             at = min(int(np.searchsorted(knots, share - 1e-9)), len(ours))
             part = (share - knots[at - 1]) / (knots[at] - knots[at - 1])
             target = rotation.slerp(path[at - 1], path[at], np.full(len(base), min(part, 1.0)))
+            role = next(r for r in roles if joint in body.chains.get(r, ()))
+            target = _calm(source, body, role, target)
             rest = body.rotations[body.link(joint)]
             put(body.link(joint), rotation.multiply(target, rest), role, settings.trunk, settings.trunk)
 
@@ -518,15 +577,88 @@ def _limb(
         put(links[k], rotation.multiply(target, rest), role, settings.foot, settings.foot)
 
 
+def _legs(
+    source: Source,
+    body: Body,
+    plan: AbstractMapping[str, Drive],
+    placed: tuple[Array, Array],
+    put,
+    settings: TargetSettings,
+    contacts: AbstractMapping[str, np.ndarray],
+    resting_height: AbstractMapping[str, float],
+    level: Array | float,
+    stance: AbstractMapping[str, np.ndarray],
+    scale: float,
+) -> float:
+    """Legs that follow a foot: the foot's path and orientation, the leg between by inverse kinematics.
+
+    Returns:
+        metres by which the body has to go lower for its standing legs to reach.
+    """
+    names, ahead = source.motion.skeleton.names, source.lateral(source.positions)
+    ground = {}
+    for role, drive in plan.items():
+        joint = source.feet[drive.role]
+        ground[role] = scale * drive.take(source.positions[:, joint, 2] - level - resting_height.get(names[joint], 0.0))
+    paths = gait.feet(source, body, plan, placed, stance, scale, ground)
+    trunk = rotation.multiply(placed[1][:, 0], rotation.conjugate(body.rotations[0]))
+    legs = {role: reach.Leg(body, role) for role in plan}
+    steps = {role: paths[role] - placed[0][:, leg.links[0]] for role, leg in legs.items()}
+    crouch = max(leg.crouch(steps[role][stance[body.foot(role)]]) for role, leg in legs.items())
+    for role, drive in plan.items():
+        leg, target = legs[role], steps[role] + crouch * UP
+        for link, turn in leg.reach(placed[1][:, leg.carrier], target).items():
+            put(link, turn, role, settings.limb, settings.limb_roll)
+        flat = _flat_foot(source, drive.role, contacts.get(drive.role), ahead)
+        if drive.index is not None:
+            flat = rotation.multiply(trunk, drive.take(rotation.relative(trunk, flat)))
+        link = leg.links[-1]
+        put(link, rotation.multiply(flat, body.rotations[link]), role, settings.foot, settings.foot)
+    return crouch
+
+
+def _rest(
+    source: Source, body: Body, placed: tuple[Array, Array], put, settings: TargetSettings, driven: np.ndarray
+) -> None:
+    """Chains that no role of the source drives, as the character declares: moved by another limb, following, or at rest."""
+    character, fps = body.character, source.motion.fps
+    positions, turned = placed
+    jolts = secondary.accelerations(positions[:, 0], fps)
+    idle = [
+        r for r in character.undriven if r in body.chains and not driven[[body.link(j) for j in body.chains[r]]].any()
+    ]
+    for role in sorted(idle, key=lambda r: body.chains[r][0]):
+        chain, entry = body.chains[role], character.follow.get(role, FollowEntry())
+        first, base = character.joints[chain[0]], 0
+        carrier = turned[:, first.parent]
+        drive, moves = character.drive.get(role), {}
+        if drive is not None and drive.source in source.chains:
+            ours = source.chains[drive.source][0]
+            parent = int(source.motion.skeleton.parents[ours])
+            turn = rotation.relative(_upright(source, parent), _upright(source, ours))
+            turn = rotation.multiply(turn, rotation.conjugate(rotation.mean(turn)))
+            carried = rotation.multiply(carrier, rotation.conjugate(body.rotations[first.parent]))
+            turn = rotation.multiply(carried, secondary.scaled(turn, drive.gain))
+            carrier, base = rotation.multiply(turn, body.rotations[first.child]), 1
+            moves[first.child] = carrier
+        if character.undriven[role] == "follow":
+            moves |= secondary.follow(body, chain[base:], carrier, jolts, entry, fps)
+        for j in chain:
+            joint = character.joints[j]
+            held = rotation.multiply(turned[:, joint.parent], joint.rotation)
+            turned[:, joint.child] = moves.get(joint.child, held)
+            weight = settings.follow if joint.child in moves else settings.posture
+            put(joint.child, turned[:, joint.child], role, weight, weight)
+
+
 def _flat_foot(source: Source, role: str, contact: np.ndarray | None, flexion: Array) -> Array:
     """Orientation ``(T, 4)`` of a foot relative to standing flat, straight ahead.
 
     "Flat" is how the foot is turned while it stands still on the ground; without such frames, the reference pose.
     """
-    chain = source.chains[role]
-    ankle = chain[2]
-    children = source.motion.skeleton.children(ankle)
-    toe = chain[3] if len(chain) > 3 else (children[0] if children else None)
+    chain, ankle = source.chains[role], source.feet[role]
+    children, beyond = source.motion.skeleton.children(ankle), chain[chain.index(ankle) + 1 :]
+    toe = beyond[0] if beyond else (children[0] if children else None)
     turn, upright = source.rotations[:, ankle], _upright(source, ankle)
     if toe is not None and np.linalg.norm(source.motion.skeleton.offsets[toe][:]) > 1e-6:
         ahead = source.positions[:, toe] - source.positions[:, ankle]
@@ -551,7 +683,8 @@ def _scale(source: Source, body: Body) -> float:
     """Body leg length over the source's: positions of the root are scaled by it."""
     ours, theirs = 0.0, 0.0
     for role in source.legs:
-        chain = source.chains[role][:3]
+        chain = source.chains[role]
+        chain = (chain[0], source.feet[role]) if source.quadruped else chain[:3]
         ours += sum(
             float(np.median(np.linalg.norm(source.positions[:, b] - source.positions[:, a], axis=-1)))
             for a, b in pairwise(chain)
@@ -568,15 +701,22 @@ def _path(
     contacts: AbstractMapping[str, np.ndarray],
     resting_height: AbstractMapping[str, float],
     level: Array | float,
+    plan: AbstractMapping[str, Drive],
 ) -> tuple[Array, dict[str, Array], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Root positions ``(T, 3)``; clearance, stance and the source's own flags per foot link."""
+    """Root positions ``(T, 3)``; clearance, stance and the source's own flags per foot link.
+
+    Args:
+        plan: leg of the body → what it follows.
+    """
     names = source.motion.skeleton.names
     hips = np.mean([source.positions[:, source.chains[r][0]] for r in source.legs], axis=0)
-    ankles = [source.chains[r][2] for r in source.legs if len(source.chains[r]) > 2]
+    ankles = [source.feet[r] for r in source.legs if len(source.chains[r]) > 2]
     sole = float(np.mean([resting_height.get(names[a], 0.0) for a in ankles])) if ankles else 0.0
     legs = [body.chains[r] for r in source.legs if r in body.chains]
     hip_rest = np.mean([body.positions[body.link(c[0])] for c in legs], axis=0)
-    body_sole = float(np.mean([body.positions[body.link(c[min(2, len(c) - 1)])][2] for c in legs]))
+    body_sole = float(
+        np.mean([body.positions[body.link(body.foot_chain(r)[-1])][2] for r in source.legs if r in body.chains])
+    )
     target = scale * (hips - np.array([hips[0, 0], hips[0, 1], 0.0]))
     target[:, 2] = scale * (hips[:, 2] - level - sole) + body_sole
     offset = rotation.rotate(rotation.conjugate(body.rotations[0]), hip_rest - body.positions[0])
@@ -584,16 +724,14 @@ def _path(
 
     clearance, stance, claimed = {}, {}, {}
     stands = np.any([np.asarray(contacts[role], dtype=bool) for role in source.legs if role in contacts], axis=0)
-    for role in source.legs:
-        if role not in body.chains:
-            continue
-        link = body.character.links[body.link(body.chains[role][-1])].name
-        points = source.foot_points(role)
+    for role, drive in plan.items():
+        link = body.foot(role)
+        points = source.foot_points(drive.role)
         rest = np.array([resting_height.get(names[p], 0.0) for p in points])
-        height = (source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1)
+        height = drive.take((source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1))
         height = _slow(np.maximum(scale * height, 0.0), CLEARANCE_TIME * source.motion.fps)
         size = body.character.height / REFERENCE_HEIGHT
-        flags = np.asarray(contacts.get(role, np.zeros(len(root), dtype=bool)), dtype=bool)
+        flags = drive.take(np.asarray(contacts.get(drive.role, np.zeros(len(root), dtype=bool)), dtype=bool))
         claimed[link] = flags
         flags = release(flags, height, size, source.motion.fps)
         clearance[link] = np.where(flags, 0.0, height + stands * np.minimum(ROOM_SHARE * height, ROOM * size))

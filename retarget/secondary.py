@@ -1,0 +1,124 @@
+"""What is not driven limb by limb: trunks kept calm, chains that follow on springs, limbs moved by other limbs.
+
+A character declares all of it in character.toml: ``[steady]``, ``[undriven]`` with ``[follow]``, ``[drive]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage, signal
+
+from characters.definition import FollowEntry, SteadyEntry
+from motion import rotation
+from motion.rotation import Array
+
+if TYPE_CHECKING:
+    from retarget.targets import Body
+
+UP = np.array([0.0, 0.0, 1.0])
+TIPPED, STANDING = 0.5, 0.85
+"""Cosines of the tilt from which a trunk is not kept level any more, and up to which it fully is."""
+ROOM = 0.8
+"""share of its swing limit a following joint may use"""
+JOLT_TIME = 0.03
+"""seconds, standard deviation of the smoothing of accelerations"""
+
+
+def steady(turns: Array, entry: SteadyEntry, fps: float) -> Array:
+    """Orientations ``(T, 4)`` relative to standing upright, made calmer.
+
+    Smoothed by a Gaussian over ``entry.time`` (of quaternions: a mean of neighbours), then ``entry.level`` of pitch and roll is
+    taken away as long as the body is upright: a somersault stays one.
+    """
+    sigma = entry.time * fps
+    if sigma > 0.3 and len(turns) > 1:
+        turns = rotation.normalize(ndimage.gaussian_filter1d(rotation.continuous(turns), sigma, axis=0, mode="nearest"))
+    if entry.level == 0.0:
+        return turns
+    up = rotation.rotate(turns, UP)
+    share = np.clip((up[:, 2] - TIPPED) / (STANDING - TIPPED), 0.0, 1.0)
+    share = entry.level * share * share * (3.0 - 2.0 * share)
+    tilt = rotation.between(np.broadcast_to(UP, up.shape), up)
+    straight = rotation.multiply(rotation.conjugate(tilt), turns)
+    return rotation.multiply(rotation.exp((1.0 - share)[:, None] * rotation.log(tilt)), straight)
+
+
+def lagging(turns: Array, entry: FollowEntry, fps: float) -> Array:
+    """Orientations ``(T, 4)`` behind a damped spring: ẍ = ω² (u − x) − 2ζω ẋ on each quaternion component, from rest."""
+    b, a = _spring(entry, fps)
+    u = rotation.continuous(turns)
+    start = signal.lfilter_zi(b, a)[:, None] * u[:1]
+    return rotation.normalize(signal.lfilter(b, a, u, axis=0, zi=start)[0])
+
+
+def swayed(force: Array, entry: FollowEntry, fps: float) -> Array:
+    """Deflection ``(T, 3)`` (rad) of a damped spring under an angular acceleration ``(T, 3)``, from rest."""
+    b, a = _spring(entry, fps)
+    return signal.lfilter(b, a, force, axis=0) / (2 * np.pi * entry.frequency) ** 2
+
+
+def _spring(entry: FollowEntry, fps: float) -> tuple[Array, Array]:
+    """The damped spring ω² / (s² + 2ζωs + ω²) at a frame rate (bilinear, exact at its own frequency where that can be)."""
+    omega = 2 * np.pi * entry.frequency
+    warped = 2 * fps * np.tan(min(omega / (2 * fps), 1.2))
+    return signal.bilinear([warped**2], [1.0, 2 * entry.damping * warped, warped**2], fs=fps)
+
+
+def follow(
+    body: Body, chain: tuple[int, ...], carrier: Array, acceleration: Array, entry: FollowEntry, fps: float
+) -> dict[int, Array]:
+    """World rotations ``(T, 4)`` of the links of a chain that hangs on springs.
+
+    Every link lags behind the one before it, and bends against the acceleration of what carries the chain, as a rod of its
+    length on a spring does; no joint further than `ROOM` of its limit.
+
+    Args:
+        chain: joints from the root outward.
+        carrier: (T, 4) rotation of the link the chain hangs on.
+        acceleration: (T, 3) of that link, world, m/s².
+    """
+    joints = [body.character.joints[j] for j in chain]
+    rest = body.rotations[joints[0].parent]
+    turn = rotation.multiply(carrier, rotation.conjugate(rest))
+    out = {}
+    for k, joint in enumerate(joints):
+        bone = rotation.rotate(body.rotations[joint.child], body.bone(chain, k))
+        late = rotation.log(rotation.relative(turn, lagging(turn, entry, fps)))
+        push = rotation.rotate(rotation.conjugate(turn), -acceleration)
+        force = np.cross(np.broadcast_to(bone, push.shape), push) / (2.0 / 3.0 * _reach(body, chain))
+        bend = late + entry.sway * swayed(force, entry, fps)
+        size = np.linalg.norm(bend, axis=1, keepdims=True)
+        limit = ROOM * (joint.swing_limit if joint.type == "ball" else min(-joint.lower, joint.upper))
+        bend = bend * np.where(size > 1e-9, limit * np.tanh(size / max(limit, 1e-9)) / np.maximum(size, 1e-9), 1.0)
+        if joint.type == "hinge":
+            axis = rotation.rotate(body.rotations[joint.child], joint.axis)
+            bend = (bend @ axis)[:, None] * axis
+        turn = rotation.multiply(turn, rotation.exp(bend))
+        out[joint.child] = rotation.multiply(turn, body.rotations[joint.child])
+    return out
+
+
+def _reach(body: Body, chain: tuple[int, ...]) -> float:
+    """Length of a chain at rest, metres: of its joints, and once more the last segment's."""
+    places = np.array([body.positions[body.link(j)] for j in chain])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    return float(max(steps.sum() + (steps[-1] if len(steps) else 0.0), 0.1))
+
+
+def accelerations(path: Array, fps: float) -> Array:
+    """Second derivative ``(T, 3)`` of a path ``(T, 3)``, smoothed; zero for a clip too short to have one."""
+    if len(path) < 5:
+        return np.zeros_like(path)
+    slow = ndimage.gaussian_filter1d(path, JOLT_TIME * fps, axis=0, mode="nearest")
+    return np.gradient(np.gradient(slow, 1.0 / fps, axis=0), 1.0 / fps, axis=0)
+
+
+def scaled(turns: Array, gain: float) -> Array:
+    """Rotations ``(T, 4)`` by a share of their angle; past half a turn they go on the way they came."""
+    turns = rotation.continuous(turns)
+    turns = turns if turns[:, 0].sum() >= 0 else -turns
+    size = np.linalg.norm(turns[:, 1:], axis=1)
+    angle = 2 * np.arctan2(size, turns[:, 0])
+    return rotation.from_axis_angle(turns[:, 1:] / np.maximum(size, 1e-12)[:, None], gain * angle)
