@@ -33,6 +33,8 @@ WATER, THIN, THICK = 1000.0, 100.0, 20000.0
 """kg/m³: what bodies weigh, and what no body does"""
 BESIDE, WITHIN, RAISED = 0.08, 0.15, 0.25
 """shares of a body's size: feet stand beside each other, its centre of mass between them and above"""
+TIP = 0.9
+"""share of a link's reach beyond which its support points are its tip"""
 SWAY = 0.3
 """radians by which joints are moved to see which way limbs bend"""
 BALL_LIMITS = {
@@ -299,14 +301,15 @@ def _swaying(character: Character, qpos: Array) -> Trajectory:
 
 
 def _end(character: Character, role: str, chain: tuple[str, ...]) -> tuple[str, Array, str]:
-    """Where a chain ends: the support point of its last link farthest from the joint."""
+    """Where a chain ends: the middle of the support points of its last link that are farthest out."""
     link = character.joints[character.joint(chain[-1])].child
     mine = character.support.link == link
     points = character.support.points[mine]
     if len(points) == 0:
         return character.links[link].name, character.links[link].com, role
-    far = points[np.linalg.norm(points, axis=1).argmax()]
-    ends = points[np.linalg.norm(points - far, axis=1) < 0.3 * max(np.linalg.norm(far), 1e-6)]
+    middle = points.mean(axis=0)
+    along = points @ (middle if np.linalg.norm(middle) > 1e-6 else character.links[link].com)
+    ends = points[along >= TIP * along.max()]
     return character.links[link].name, ends.mean(axis=0), role
 
 
@@ -342,7 +345,7 @@ def to_toml(character: Character, found: Inferred, source: str, *, up: str, scal
         f"feet = {_names(found.feet)}",
         "",
         "# Role → joints from the root outward; a joint stands for the segment it moves, so of several joints in one place the",
-        "# outermost is named. Roles: " + ", ".join(ROLES) + ".",
+        "# outermost is named. Roles: spine, neck, head, tail; left_ and right_ clavicle, arm, leg, foreleg, wing.",
         "[roles]",
     ]
     lines += [f"{role} = {_names(chain)} # {found.evidence[role]}" for role, chain in found.roles.items()]
