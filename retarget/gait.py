@@ -30,6 +30,10 @@ FLIGHT = 0.15
 """share of the time without a foot on the ground from which on a gait is a run"""
 SHORTEST, LONGEST = 0.25, 3.0
 """seconds of a stride: feet that strike at other intervals do not walk"""
+APART = 0.35
+"""share of their distance at rest that hind and forefoot of a side keep between them"""
+SHORTEST_STEP = 0.5
+"""share of the source's stride that is left, however short the trunk"""
 PLANTED = 0.3
 """share of the leg: a stance whose foot would stray further than this is not brought to one place"""
 
@@ -168,6 +172,25 @@ def feet(
             )
         out[role] = path
     return out
+
+
+def stride_share(body: Body, paths: AbstractMapping[str, Array], trunk: Array) -> float:
+    """How much of the source's stride a trunk between two pairs of legs is long enough for.
+
+    Args:
+        paths: leg → (T, 3) world.
+        trunk: (T, 4) the way it faces.
+    """
+    share = 1.0
+    for side in ("left", "right"):
+        fore, hind = f"{side}_foreleg", f"{side}_leg"
+        if fore not in paths or hind not in paths:
+            continue
+        ahead = rotation.rotate(rotation.conjugate(trunk), paths[fore] - paths[hind])[:, 0]
+        at = [body.positions[body.link(body.foot_chain(role)[-1])][0] for role in (fore, hind)]
+        apart = at[0] - at[1]
+        share = min(share, (1.0 - APART) * apart / max(apart - float(ahead.min()), 1e-9))
+    return max(share, SHORTEST_STEP)
 
 
 def _girdle(source: Source, body: Body, role: str, drive: Drive, positions: Array) -> tuple[Girdle, Array]:

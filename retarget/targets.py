@@ -434,7 +434,13 @@ def build(
         source, body, rotations[:, 0], scale, contacts, resting_height, level, plan
     )
     for role, chain in body.chains.items():
-        if role in by_foot or not role.endswith(LIMBS) or len(source.chains.get(role, ())) < 2 or len(chain) < 2:
+        if (
+            role in by_foot
+            or role in character.drive
+            or not role.endswith(LIMBS)
+            or len(source.chains.get(role, ())) < 2
+            or len(chain) < 2
+        ):
             continue
         step = None
         if role in source.legs and min(len(source.chains[role]), len(chain)) > 2:
@@ -442,8 +448,10 @@ def build(
         _limb(source, body, role, put, settings, contacts.get(role), step)
     placed = reach.place(character, root, rotations, driven)
     if by_foot:
-        crouch = _legs(source, body, by_foot, placed, put, settings, contacts, resting_height, level, stance, scale)
-        root[:, 2] -= crouch
+        crouch, share = _legs(
+            source, body, by_foot, placed, put, settings, contacts, resting_height, level, stance, scale
+        )
+        root = root * np.array([share, share, 1.0]) - crouch * UP
     _rest(source, body, placed, put, settings, driven)
 
     qpos = _first_guess(character, root, rotations, driven)
@@ -589,19 +597,25 @@ def _legs(
     level: Array | float,
     stance: AbstractMapping[str, np.ndarray],
     scale: float,
-) -> float:
+) -> tuple[float, float]:
     """Legs that follow a foot: the foot's path and orientation, the leg between by inverse kinematics.
 
     Returns:
-        metres by which the body has to go lower for its standing legs to reach.
+        metres by which the body has to go lower for its standing legs to reach, and the share of the source's scaled way that
+        it goes, so that hind feet keep off the forefeet.
     """
     names, ahead = source.motion.skeleton.names, source.lateral(source.positions)
     ground = {}
     for role, drive in plan.items():
         joint = source.feet[drive.role]
         ground[role] = scale * drive.take(source.positions[:, joint, 2] - level - resting_height.get(names[joint], 0.0))
-    paths = gait.feet(source, body, plan, placed, stance, scale, ground)
     trunk = rotation.multiply(placed[1][:, 0], rotation.conjugate(body.rotations[0]))
+    paths = gait.feet(source, body, plan, placed, stance, scale, ground)
+    share = gait.stride_share(body, paths, trunk)
+    if share < 1.0:
+        less = (share - 1.0) * placed[0][:, :1] * np.array([1.0, 1.0, 0.0])
+        placed = (placed[0] + less, placed[1])
+        paths = gait.feet(source, body, plan, placed, stance, share * scale, ground)
     legs = {role: reach.Leg(body, role) for role in plan}
     steps = {role: paths[role] - placed[0][:, leg.links[0]] for role, leg in legs.items()}
     crouch = max(leg.crouch(steps[role][stance[body.foot(role)]]) for role, leg in legs.items())
@@ -614,7 +628,7 @@ def _legs(
             flat = rotation.multiply(trunk, drive.take(rotation.relative(trunk, flat)))
         link = leg.links[-1]
         put(link, rotation.multiply(flat, body.rotations[link]), role, settings.foot, settings.foot)
-    return crouch
+    return crouch, share
 
 
 def _rest(

@@ -122,6 +122,22 @@ def test_crouch_brings_standing_feet_into_reach():
     assert leg.crouch(np.array([[2.0, 0.0, -2.0]])) == pytest.approx(reach.LOWEST * leg.lengths[-1])
 
 
+def test_strides_are_as_long_as_the_trunk_allows():
+    """Hind and forefoot a side come as near as `APART` of their distance at rest, where their paths would meet."""
+    body = Body(Character.load("dragon"))
+    roles = [f"{side}_{limb}" for side in ("left", "right") for limb in ("foreleg", "leg")]
+    at = {role: body.positions[body.link(body.foot_chain(role)[-1])] for role in roles}
+    swing = np.outer(np.sin(np.linspace(0, 6.3, 200)), [1.0, 0.0, 0.0])
+    level = np.tile(rotation.IDENTITY, (200, 1))
+    short = {role: at[role] + 0.1 * swing * (1 if "fore" in role else -1) for role in roles}
+    assert gait.stride_share(body, short, level) == 1.0
+    apart = at["left_foreleg"][0] - at["left_leg"][0]
+    met = {role: at[role] + 0.5 * apart * swing * (1 if "fore" in role else -1) for role in roles}
+    assert gait.stride_share(body, met, level) == pytest.approx(1.0 - gait.APART, abs=1e-3)
+    only = {role: path for role, path in met.items() if role.endswith("_leg")}
+    assert gait.stride_share(body, only, level) == 1.0
+
+
 def test_a_misspelt_gait_is_told(tmp_path: Path):
     folder = Path(stages.bodies.INSTALLED) / "dragon"
     for file in folder.iterdir():
