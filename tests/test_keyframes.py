@@ -191,3 +191,10 @@ def test_edited_keyframes_may_be_retargeted_again(tmp_path: Path) -> None:
     other.mkdir()
     with pytest.raises(InputError, match="another source"):
         stages.ingest(write(other, path.read_text().replace("-40", "-30")), out=tmp_path / "out")
+
+
+def test_the_example_in_the_docs_is_a_keyframe_file(tmp_path: Path) -> None:
+    example = (RAW.parent / "docs/keyframes.md").read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    keys = keyframes.load(write(tmp_path, example))
+    elbow = keys.character.layout.qpos_at[keys.character.joint("right_elbow")]
+    assert np.rad2deg(keys.at(np.array([0.0, 1.0, 2.0]))[:, elbow]) == pytest.approx([10, 70, 10])
