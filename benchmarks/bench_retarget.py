@@ -43,8 +43,8 @@ from retarget.retarget import retarget
 from retarget.solve import solve
 
 FRAMES, RATES, GOAL = 1_800, (120.0, 30.0), 2_000
-CAPTURED = ("cmu-mb/01_01.bvh", "neuron/test.bvh")
-"""of the mocap collection: jumps and turns; a long take of another system, with noise"""
+CAPTURED = ("cmu-mb/01_01.bvh", "cmu-daz/13.bvh")
+"""of the mocap collection: jumps and turns; a dance"""
 MOCAP = Path(os.environ.get("MIMIC_MOCAP", Path(__file__).resolve().parents[2] / "shared" / "mocap"))
 STAGES = ("contacts", "targets", "solve", "whole", "phase", "refine", "quality")
 
