@@ -229,7 +229,7 @@ def test_what_is_good_already_stays(body: Character) -> None:
     out = solve.solve(body, targets)
     change = np.abs(body.layout.difference(targets.qpos, out.qpos))
     assert change[:, :3].max() < 0.005
-    assert change.max() < 0.035  # a millimetre at the foot of a nearly straight leg
+    assert change.max() < 0.05  # a millimetre or two at the foot of a nearly straight leg
     assert set(out.stands) == set(targets.stance)
 
 
@@ -313,6 +313,10 @@ def test_held_frames_do_not_move(humanoid: Character) -> None:
     assert np.abs(humanoid.layout.difference(targets.qpos, qpos)[held]).max() < 1e-12
     assert np.abs(humanoid.layout.difference(targets.qpos, qpos)[~held]).max() > 0.01
     assert not moving[held].any()
+    # What is held holds its neighbours: the correction leaves it smoothly.
+    correction = humanoid.layout.difference(targets.qpos, qpos)
+    bend = np.abs(np.diff(correction[:, :3], 2, axis=0)).max(axis=1)
+    assert bend.max() < 0.01
 
 
 def test_the_solve_lowers_its_cost(body: Character) -> None:

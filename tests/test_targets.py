@@ -177,6 +177,13 @@ def test_stances_are_kept(body: Character, told: Trajectory) -> None:
         assert agree.mean() > 0.9, foot
 
 
+def test_a_straight_body_stands_straight(body: Character) -> None:
+    """No limb bends, so nothing but anatomy says which way its hinge looks: thighs and arms are not rolled."""
+    out = onto(body, MOTION.slice(0, STAND))
+    rest = np.tile(body.rest, (STAND, 1))
+    assert np.abs(body.layout.difference(rest, out.qpos)[:, 3:]).max() < 0.2
+
+
 # --- weights
 
 
