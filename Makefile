@@ -14,7 +14,7 @@ TRAIN  := .venv/.train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
-        test check format bench results clean
+        train evaluate push test check format bench bench-train results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,13 @@ characters: $(BASE)  ## the bodies there are
 schema: $(BASE)  ## JSON Schema of a file: ARGS=clip
 	$(MIMIC) schema $(or $(ARGS),clip)
 
+train: $(TRAIN)  ## a policy that performs the retargeted clip, into policies/
+	$(MIMIC) train $(RESULT) $(ARGS)
+evaluate: $(TRAIN)  ## normalised return of policies/CHAR/CLIP
+	$(MIMIC) evaluate policies/$(CHAR)/$(NAME) $(ARGS)
+push: $(TRAIN)  ## how hard a push the policy survives, by phase and direction
+	$(MIMIC) push policies/$(CHAR)/$(NAME) $(ARGS)
+
 test: $(DEV)  ## all tests
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal $(ARGS)
 check: $(DEV)  ## formatting, lint, types, tests
@@ -62,6 +69,8 @@ bench: $(DEV)  ## the speed tables
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks $(ARGS)
 results: $(DEV)  ## docs/results/retarget.md again: every sample and clip on both bodies (10 minutes)
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_retarget $(ARGS)
+bench-train: $(TRAIN)  ## samples per second of training
+	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/bench_train.py $(ARGS)
 clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

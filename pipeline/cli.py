@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from motion.errors import InputError, MimicError, MimicWarning, nearest
-from pipeline import console
+from pipeline import cli_train, console
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
     from pipeline.results import Checked, Retargeted
@@ -466,6 +466,9 @@ def _report(error: Exception) -> int:
     console.note(f"a bug in mimic-pipe: {type(error).__name__}: {error}")
     console.note("hint: please report it, with the traceback that MIMIC_DEBUG=1 shows")
     return BUG
+
+
+cli_train.register(cli)
 
 
 def main() -> None:
