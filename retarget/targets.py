@@ -144,11 +144,14 @@ class Source:
         return low[0] if low else len(chain) - 1
 
     def standing(self, role: str) -> Array:
-        """Where a foot stands, ``(3,)`` from the middle of its pair of hips (or shoulders), the source facing along x."""
+        """Where a foot stands, ``(3,)`` from the middle of its pair of hips (or shoulders), the source facing along x.
+
+        Two legs are taken to stand below their hips: rest poses spread them at will.
+        """
         chain, limb = self.chains[role], role.split("_", 1)[-1]
         at = self.reference.positions
         middle = np.mean([at[c[0]] for r, c in self.chains.items() if r.endswith(f"_{limb}")], axis=0)
-        below = at[self.feet[role]] if self.reference.is_rest else at[chain[0]]
+        below = at[self.feet[role]] if self.quadruped and self.reference.is_rest else at[chain[0]]
         return rotation.rotate(rotation.conjugate(self.reference.facing), below - middle)
 
     def lateral(self, positions: Array) -> Array:
