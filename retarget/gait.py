@@ -19,7 +19,8 @@ from motion import cycle, rotation
 from motion.rotation import Array
 
 if TYPE_CHECKING:
-    from retarget.targets import Body, Source
+    from retarget.body import Body
+    from retarget.source import Source
 
 Kind = Literal["walk", "run", "leap"]
 IN_TURN = (0.25, 0.75)

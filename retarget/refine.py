@@ -11,8 +11,9 @@ from characters.character import Character
 from motion.clip import Clip, Layout
 from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
+from retarget.body import Body
 from retarget.solve import SolveSettings, solve
-from retarget.targets import Body, Targets, TargetSettings, release
+from retarget.targets import Targets, TargetSettings, release
 
 CONTEXT = 1.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""

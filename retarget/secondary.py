@@ -15,7 +15,7 @@ from motion import rotation
 from motion.rotation import Array
 
 if TYPE_CHECKING:
-    from retarget.targets import Body
+    from retarget.body import Body
 
 UP = np.array([0.0, 0.0, 1.0])
 TIPPED, STANDING = 0.5, 0.85

@@ -12,35 +12,25 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
-from scipy.linalg import solveh_banded
 
-from characters import kinematics
 from characters.character import Character
 from characters.definition import FollowEntry
 from motion import rotation
 from motion.contacts import REFERENCE_HEIGHT
-from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
 from retarget import gait, limits, reach, secondary
+from retarget.body import Body
 from retarget.gait import Drive
+from retarget.limbs import LEFT, UP, flexion_axis, flexion_in_reference, limb_frame, natural_bend, steady_axis, two_bone
+from retarget.source import Source, slow
 
-FORWARD, LEFT, UP = np.eye(3)
 LIMBS = ("leg", "arm", "foreleg", "wing")
 """Roles ending so are limbs: two segments by direction, what follows them by orientation."""
-UPRIGHT = np.cos(np.deg2rad(40.0))
-"""A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
-NOISE_TIME = 0.016
-"""seconds, standard deviation of the smoothing of the source: passes 5 Hz at nine tenths, 10 Hz at six"""
 FLAT_SHARE, FLAT = 0.1, 0.01
 """A standing foot is flat while its highest point is within so many metres of this quantile of its heights in stance."""
 UNLIKE = np.deg2rad(30.0)
 """If the pose so found is tilted this far against the rest pose, the foot only ever stood on its toes or its edge."""
-CARRIED = 0.05
-"""Weight of the axis carried by the upper segment's rotation beside 1 for the plane of a well bent limb."""
-AXIS_TIME = 0.04
-"""seconds over which the flexion axis is smoothed"""
 RELEASE = 0.01
 """metres (body 1.7 m high): at its ends a stance counts only while the source's foot is this near to the ground"""
 RELEASE_TIME = 0.08
@@ -49,16 +39,8 @@ CLEARANCE_TIME = 0.025
 """seconds, standard deviation of the smoothing of foot heights: they are the minimum over several points, with corners"""
 ROOM_SHARE, ROOM = 0.5, 0.012
 """while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
-FIRM = 0.1
-"""Mean sine of a bend that is no noise, though the rest pose would have it the other way."""
 HEADING_TIME = 0.5
 """seconds, standard deviation of the smoothing of the heading across which feet stand apart"""
-STRETCH = 0.998
-"""share of its length a leg is stretched to"""
-NEAR = 0.3
-"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot"""
-STRAIGHT = 0.15
-"""Sine of the bend below which a knee or elbow says nothing about its axis."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,285 +68,6 @@ class Targets:
     """link → (T,) metres the link's lowest point should be above the ground; 0 in stance"""
     claimed: dict[str, np.ndarray] = field(default_factory=dict)
     """link → (T,) bool: the source says that it stands, though it may be let go already; no link: as ``stance``"""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
-    """A pose of the source in which it stands: its rest pose where that is one, else its most upright frame."""
-
-    rotations: Array
-    """(J, 4) world"""
-    positions: Array
-    """(J, 3) world"""
-    facing: Array
-    """(4,) turn about z that brings x to where the source faces"""
-    is_rest: bool
-
-
-class Source:
-    """A standardised motion with what retargeting reads off it."""
-
-    def __init__(self, motion: Motion, chains: AbstractMapping[str, tuple[str, ...]]):
-        self.motion = motion
-        self.chains = {role: tuple(motion.skeleton.index(n) for n in names) for role, names in chains.items() if names}
-        if "root" not in self.chains:
-            raise InputError(
-                "no root (hips) joint was found",
-                where=motion.name,
-                hint="write a map with `mimic-pipe map` and edit it",
-            )
-        self.positions, self.rotations = motion.forward()
-        sigma = NOISE_TIME * motion.fps
-        self.positions = _slow(self.positions, sigma)
-        self.rotations = rotation.normalize(_slow(rotation.continuous(self.rotations), sigma))
-        self.pelvis = self.chains["root"][-1]
-        self.legs = [r for r in ("left_leg", "right_leg") if len(self.chains.get(r, ())) >= 2]
-        if len(self.legs) < 2:
-            raise InputError(
-                "two legs of at least hip and knee are needed",
-                where=motion.name,
-                hint="write a map with `mimic-pipe map` and edit it",
-            )
-        self.reference = self._reference()
-        self.feet = {r: c[self._foot(c)] for r, c in self.chains.items() if r.endswith("leg") and len(c) >= 2}
-        """leg → the joint that its foot turns about"""
-
-    @property
-    def quadruped(self) -> bool:
-        """Whether it goes on four legs."""
-        return "left_foreleg" in self.chains and "right_foreleg" in self.chains
-
-    def _foot(self, chain: tuple[int, ...]) -> int:
-        """Place of the foot in a leg's chain: after thigh and shank; on four legs the first joint near the ground."""
-        at = min(2, len(chain) - 1)
-        if not self.quadruped:
-            return at
-        height = self.reference.positions[:, 2] - self.reference.positions[:, 2].min()
-        low = [k for k in range(at, len(chain)) if height[chain[k]] < NEAR * height[chain[0]]]
-        return low[0] if low else len(chain) - 1
-
-    def standing(self, role: str) -> Array:
-        """Where a foot stands, ``(3,)`` from the middle of its pair of hips (or shoulders), the source facing along x.
-
-        Two legs are taken to stand below their hips: rest poses spread them at will.
-        """
-        chain, limb = self.chains[role], role.split("_", 1)[-1]
-        at = self.reference.positions
-        middle = np.mean([at[c[0]] for r, c in self.chains.items() if r.endswith(f"_{limb}")], axis=0)
-        below = at[self.feet[role]] if self.quadruped and self.reference.is_rest else at[chain[0]]
-        return rotation.rotate(rotation.conjugate(self.reference.facing), below - middle)
-
-    def lateral(self, positions: Array) -> Array:
-        """Direction from the right to the left hip, ``(…, 3)`` of positions ``(…, J, 3)``."""
-        left, right = self.chains["left_leg"][0], self.chains["right_leg"][0]
-        return rotation.unit(positions[..., left, :] - positions[..., right, :])
-
-    def top(self) -> int:
-        """The joint where the trunk ends: neck or head if known, else the last spine joint's first child."""
-        for role in ("neck", "head"):
-            if self.chains.get(role):
-                return self.chains[role][0]
-        spine = self.chains.get("spine", (self.pelvis,))
-        children = self.motion.skeleton.children(spine[-1])
-        return children[0] if children else spine[-1]
-
-    def uprightness(self, positions: Array) -> Array:
-        """Smallest cosine ``(…)`` to the vertical of trunk (up) and legs (down) in positions ``(…, J, 3)``."""
-        cosines = []
-        if not self.quadruped:
-            cosines.append(rotation.unit(positions[..., self.top(), :] - positions[..., self.pelvis, :])[..., 2])
-        for leg in self.legs:
-            chain = self.chains[leg]
-            foot = chain[min(2, len(chain) - 1)]
-            cosines.append(-rotation.unit(positions[..., foot, :] - positions[..., chain[0], :])[..., 2])
-        return np.min(cosines, axis=0)
-
-    def _reference(self) -> Reference:
-        skeleton = self.motion.skeleton
-        rest = Motion(
-            name="rest",
-            skeleton=skeleton,
-            fps=1.0,
-            root_positions=np.zeros((1, 3)),
-            rotations=np.broadcast_to(rotation.IDENTITY, (1, len(skeleton), 4)),
-            translations=None
-            if self.motion.translations is None
-            else np.median(self.motion.translations, axis=0)[None],
-        )
-        positions, rotations = rest.forward()
-        is_rest = bool(self.uprightness(positions)[0] > UPRIGHT)
-        if is_rest:
-            positions, rotations = positions[0], rotations[0]
-        else:
-            frame = int(np.argmax(self.uprightness(self.positions)))
-            positions, rotations = self.positions[frame], self.rotations[frame]
-        lateral = self.lateral(positions) * np.array([1.0, 1.0, 0.0])
-        heading = np.cross(lateral, UP)
-        facing = rotation.from_yaw(np.arctan2(heading[1], heading[0]))
-        return Reference(rotations, positions, facing, is_rest)
-
-    def direction(self, role: str, k: int) -> Array:
-        """World direction ``(T, 3)`` of segment ``k`` of a role's chain; its last segment points to its child."""
-        chain = self.chains[role]
-        end = chain[k + 1] if k + 1 < len(chain) else self._tip(chain[k])
-        return rotation.unit(self.positions[:, end] - self.positions[:, chain[k]])
-
-    def _tip(self, joint: int) -> int:
-        children = self.motion.skeleton.children(joint)
-        if not children:
-            raise InputError(
-                f"joint {self.motion.skeleton.names[joint]!r} ends a limb but has no end point",
-                where=self.motion.name,
-                hint="name the next joint of the limb in a map",
-            )
-        lengths = [np.linalg.norm(self.motion.skeleton.offsets[c]) for c in children]
-        return children[int(np.argmax(lengths))]
-
-    def foot_points(self, role: str) -> list[int]:
-        """Ankle, toes and their end sites: the joints of a leg from the ankle outward."""
-        points = [self.feet[role]]
-        for joint in points:
-            points += self.motion.skeleton.children(joint)
-        return points
-
-
-def flexion_in_reference(direction: Array, toward: Array) -> Array:
-    """Axis about which a limb pointing along ``direction`` (3,) bends ``toward`` (3,)."""
-    axis = np.cross(direction, toward)
-    if np.linalg.norm(axis) < 0.2:
-        axis = np.cross(direction, UP)
-    return rotation.unit(axis)
-
-
-def flexion_axis(upper: Array, directions: tuple[Array, Array], prior: Array, sideways: Array | None = None) -> Array:
-    """The axis about which a limb bends, in its upper segment's frame.
-
-    Args:
-        upper: (T, 4) world rotation of the upper segment.
-        directions: (T, 3) each, world directions of upper and lower segment.
-        prior: (3,) the anatomical guess in the upper segment's frame, used as far as the limb stays straight.
-        sideways: (T, 3) or None. World direction about which the limb bends in nature, if there is one (knees: to the
-            left): a bend the other way is a wrong left/right.
-
-    Returns:
-        (3,) unit axis; turning the upper direction about it by a positive angle gives the bent lower one.
-    """
-    bend = np.cross(*directions)
-    sine = np.linalg.norm(bend, axis=-1)
-    bend = np.where((sine > STRAIGHT)[:, None], bend, 0.0)
-    local = rotation.rotate(rotation.conjugate(upper), bend)
-    total = local.mean(axis=0) + 0.02 * prior
-    if total @ prior < -0.2 * np.linalg.norm(total):  # against the rest pose: noise, or the files' roll is not its
-        natural = sideways is None or np.einsum("ti,ti->t", bend, sideways).mean() > 0
-        if np.linalg.norm(total) < FIRM or not natural:
-            total = prior
-    return rotation.unit(total)
-
-
-def steady_axis(carried: Array, directions: tuple[Array, Array], fps: float) -> Array:
-    """The flexion axis in the world over time: the limb's own plane where it bends, the carried axis where it is straight.
-
-    Mocap flips or shakes the turn about a straight limb, which no eye sees; a hinge would swing the whole limb by it.
-
-    Args:
-        carried: (T, 3) the axis as the upper segment's rotation carries it.
-        directions: (T, 3) each, world directions of upper and lower segment.
-
-    Returns:
-        (T, 3) the smoothest axis near both (‖ä‖² penalised), not normalised, not exactly perpendicular to the bone.
-    """
-    frames = len(carried)
-    plane = np.cross(*directions)
-    sine = np.linalg.norm(plane, axis=-1)
-    plane = plane / np.maximum(sine, 1e-9)[:, None]
-    jumps = np.concatenate([[1.0], np.where(np.einsum("ti,ti->t", carried[1:], carried[:-1]) < 0, -1.0, 1.0)])
-    sign = np.cumprod(jumps)
-    carried = carried * (sign if sign.sum() >= 0 else -sign)[:, None]  # a flip is a glitch; most frames are right
-    bent = np.clip(sine / np.sin(np.deg2rad(40.0)), 0.0, 1.0) ** 2
-    if frames < 5:
-        return carried + bent[:, None] * plane
-    weight = bent * (np.einsum("ti,ti->t", plane, carried) > -0.5) + CARRIED
-    goal = ((weight - CARRIED)[:, None] * plane + CARRIED * carried) / weight[:, None]
-    stiff = (AXIS_TIME * fps) ** 4 * CARRIED
-    bands = np.zeros((3, frames))
-    bands[0] = weight
-    bands[0, :-2] += stiff
-    bands[0, 1:-1] += 4 * stiff
-    bands[0, 2:] += stiff
-    bands[1, :-2] -= 2 * stiff
-    bands[1, 1:-1] -= 2 * stiff
-    bands[2, :-2] += stiff
-    return solveh_banded(bands, weight[:, None] * goal, lower=True)
-
-
-def limb_frame(direction: Array, axis: Array) -> Array:
-    """Rotation ``(…, 4)`` of the frame with x along the bone and z nearest to the flexion axis."""
-    return rotation.from_frame(direction, axis)
-
-
-def natural_bend(role: str) -> Array:
-    """Which way, in a standing body, a limb's middle joint bends: knees backward, elbows forward."""
-    return -FORWARD if role.endswith("leg") and not role.endswith("foreleg") else FORWARD
-
-
-class Body:
-    """A character's rest pose with what retargeting reads off it."""
-
-    def __init__(self, character: Character):
-        self.character = character
-        self.chains = {
-            r: tuple(character.joint(n) for n in names) for r, names in character.roles.items() if names and r != "root"
-        }
-        pose = kinematics.forward(character, character.rest[None])
-        self.positions, self.rotations = pose.positions[0], pose.rotations[0]
-        self.bones = np.tile(UP, (len(character.links), 1))
-        for chain in self.chains.values():
-            for k in range(len(chain)):
-                link = character.joints[chain[k]].child
-                self.bones[link] = self.bone(chain, k)
-
-    def link(self, joint: int) -> int:
-        """Index of the link a joint moves."""
-        return self.character.joints[joint].child
-
-    def bone(self, chain: tuple[int, ...], k: int) -> Array:
-        """Unit direction (3,) of a chain's segment in its link frame: to the next joint, an end effector, or the COM."""
-        link = self.link(chain[k])
-        if k + 1 < len(chain):
-            vector = self.character.joints[chain[k + 1]].origin
-        else:
-            frames = [f.position for f in self.character.end_effectors.values() if f.link == link]
-            vector = frames[0] if frames else self.character.links[link].com
-        return rotation.unit(vector) if np.linalg.norm(vector) > 1e-6 else -UP
-
-    def flexion(self, role: str) -> Array:
-        """Flexion axis (3,) of a limb in the frame of its upper link: the hinge's, turned so that bending is positive."""
-        upper, lower = self.chains[role][:2]
-        joint = self.character.joints[lower]
-        direction = rotation.rotate(self.rotations[self.link(upper)], self.bones[self.link(upper)])
-        prior = rotation.rotate(
-            rotation.conjugate(self.rotations[self.link(upper)]), flexion_in_reference(direction, natural_bend(role))
-        )
-        if joint.type != "hinge":
-            return prior
-        axis = rotation.rotate(joint.rotation, joint.axis)
-        return axis if joint.upper + joint.lower >= 0 else -axis
-
-    def foot_chain(self, role: str) -> tuple[int, ...]:
-        """The joints of a leg down to the one that moves its foot."""
-        return self.chains[role][: reach.stands_on(self, role) + 1]
-
-    def foot(self, role: str) -> str:
-        """Name of the link a leg stands on."""
-        return self.character.links[self.link(self.foot_chain(role)[-1])].name
-
-    def leg_length(self, role: str) -> float:
-        """Hip to ankle along the bones at rest, metres; straight from hip to foot for a leg that stands bent."""
-        if reach.follows_foot(self, role):
-            ends = [self.positions[self.link(self.foot_chain(role)[k])] for k in (0, -1)]
-            return float(np.linalg.norm(ends[1] - ends[0]))
-        joints = [self.link(j) for j in self.chains[role][:3]]
-        return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in pairwise(joints)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,25 +227,11 @@ def _step(source: Source, body: Body, role: str, root: Array, pelvis: Array, sca
     hips = np.mean([source.positions[:, source.chains[r][0]] for r in source.legs], axis=0)
     across = source.lateral(source.positions)
     width = np.einsum("ti,ti->t", source.positions[:, ours[0]] - hips, across)
-    slow = rotation.unit(_slow(across * np.array([1.0, 1.0, 0.0]), HEADING_TIME * source.motion.fps))
+    sideways = rotation.unit(slow(across * np.array([1.0, 1.0, 0.0]), HEADING_TIME * source.motion.fps))
     out = (hip.origin - centre) @ LEFT - scale * width
     middle = root + rotation.rotate(pelvis, centre)
-    ankle = middle + scale * (source.positions[:, ours[2]] - hips) + out[:, None] * slow
+    ankle = middle + scale * (source.positions[:, ours[2]] - hips) + out[:, None] * sideways
     return ankle - (root + rotation.rotate(pelvis, hip.origin))
-
-
-def two_bone(step: Array, upper: float, lower: float, axis: Array) -> tuple[Array, Array]:
-    """Directions ``(T, 3)`` of two segments of lengths ``upper`` and ``lower`` that lead along ``step`` ``(T, 3)``.
-
-    They bend about ``axis`` ``(T, 3)`` (positive from the upper to the lower one); what is out of reach is pointed at.
-    """
-    way = rotation.unit(step)
-    reach = np.clip(np.linalg.norm(step, axis=-1), abs(upper - lower) + 1e-6, STRETCH * (upper + lower))
-    normal = rotation.unit(axis - np.einsum("ti,ti->t", axis, way)[:, None] * way)
-    cosine = (upper**2 + reach**2 - lower**2) / (2 * upper * reach)
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    first = rotation.rotate(rotation.from_axis_angle(normal, -angle), way)
-    return first, rotation.unit(reach[:, None] * way - upper * first)
 
 
 def _limb(
@@ -746,7 +435,7 @@ def _path(
         points = source.foot_points(drive.role)
         rest = np.array([resting_height.get(names[p], 0.0) for p in points])
         height = drive.take((source.positions[:, points, 2] - np.reshape(level, (-1, 1)) - rest).min(axis=1))
-        height = _slow(np.maximum(scale * height, 0.0), CLEARANCE_TIME * source.motion.fps)
+        height = slow(np.maximum(scale * height, 0.0), CLEARANCE_TIME * source.motion.fps)
         size = body.character.height / REFERENCE_HEIGHT
         flags = drive.take(np.asarray(contacts.get(drive.role, np.zeros(len(root), dtype=bool)), dtype=bool))
         claimed[link] = flags
@@ -760,13 +449,6 @@ def intervals(flags: np.ndarray) -> list[tuple[int, int]]:
     """Unbroken runs ``[start, stop)`` of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def _slow(values: Array, sigma: float) -> Array:
-    """Values ``(T, …)`` smoothed in time by a Gaussian of ``sigma`` frames, if that is enough to matter."""
-    return (
-        ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest") if sigma > 0.3 and len(values) > 1 else values
-    )
 
 
 def release(flags: np.ndarray, height: Array, size: float, fps: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from motion.clip import Clip
 from motion.errors import InputError
 from pipeline import stages
 from retarget import gait, reach
-from retarget.targets import Body
+from retarget.body import Body
 
 FPS = 100.0
 LEGS = [("trex", "left_leg"), ("dragon", "right_leg"), ("dragon", "left_foreleg")]

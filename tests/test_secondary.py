@@ -9,7 +9,7 @@ from characters.character import Character
 from characters.definition import FollowEntry, SteadyEntry
 from motion import rotation
 from retarget import secondary
-from retarget.targets import Body
+from retarget.body import Body
 
 FPS = 120.0
 TIMES = np.arange(1200) / FPS

@@ -17,7 +17,7 @@ from motion.errors import InputError
 from motion.motion import Motion, Skeleton
 from motion.rotation import Array
 from pipeline.halfturns import mend_half_turns
-from retarget import targets
+from retarget import limbs, source, targets
 from retarget.mapping import Mapping
 from retarget.retarget import retarget
 
@@ -228,10 +228,10 @@ def test_flexion_axis_by_hand() -> None:
     upper = rotation.rotate(turn, [1.0, 0, 0])
     lower = rotation.rotate(turn, np.stack([np.cos(bend), np.sin(bend), 0 * bend], axis=1))
     z = np.array([0.0, 0, 1])
-    np.testing.assert_allclose(targets.flexion_axis(turn, (upper, lower), z), z, atol=1e-9)
-    aside = targets.flexion_axis(turn, (upper, lower), np.array([0.0, 1, 0]))
+    np.testing.assert_allclose(limbs.flexion_axis(turn, (upper, lower), z), z, atol=1e-9)
+    aside = limbs.flexion_axis(turn, (upper, lower), np.array([0.0, 1, 0]))
     assert aside @ z > 0.99  # the motion knows better than a guess at right angles
-    np.testing.assert_allclose(targets.flexion_axis(turn, (upper, lower), -z), z, atol=0.1)
+    np.testing.assert_allclose(limbs.flexion_axis(turn, (upper, lower), -z), z, atol=0.1)
 
 
 def test_flexion_axis_of_a_straight_limb_is_the_guess() -> None:
@@ -239,7 +239,7 @@ def test_flexion_axis_of_a_straight_limb_is_the_guess() -> None:
     lower = rotation.unit(upper + 0.05 * np.random.default_rng(0).normal(size=(20, 3)))
     guess = rotation.unit([0.0, 1, 2])
     still = np.tile(rotation.IDENTITY, (20, 1))
-    np.testing.assert_allclose(targets.flexion_axis(still, (upper, lower), guess), guess, atol=1e-9)
+    np.testing.assert_allclose(limbs.flexion_axis(still, (upper, lower), guess), guess, atol=1e-9)
 
 
 def test_a_knee_that_bends_against_nature_takes_the_guess() -> None:
@@ -248,7 +248,7 @@ def test_a_knee_that_bends_against_nature_takes_the_guess() -> None:
     upper = np.tile([0.0, 0, -1], (20, 1))
     lower = np.stack([np.sin(bend), 0 * bend, -np.cos(bend)], axis=1)  # the shank forward, as an elbow bends
     still, left = np.tile(rotation.IDENTITY, (20, 1)), np.array([0.0, 1, 0])
-    taken = targets.flexion_axis(still, (upper, lower), left, sideways=np.tile(left, (20, 1)))
+    taken = limbs.flexion_axis(still, (upper, lower), left, sideways=np.tile(left, (20, 1)))
     np.testing.assert_allclose(taken, left, atol=1e-9)
 
 
@@ -260,7 +260,7 @@ def test_the_steady_axis_does_not_see_a_flip() -> None:
     lower = np.stack([-np.sin(bend), 0 * bend, -np.cos(bend)], axis=1)
     carried = np.tile([0.0, 1, 0], (count, 1))
     carried[60:90] *= -1.0
-    axis = rotation.unit(targets.steady_axis(carried, (upper, lower), 60.0))
+    axis = rotation.unit(limbs.steady_axis(carried, (upper, lower), 60.0))
     assert (axis @ [0.0, 1, 0]).min() > 0.999
 
 
@@ -268,7 +268,7 @@ def test_two_bones_reach_where_they_should() -> None:
     rng = np.random.default_rng(0)
     step, axis = 0.5 * rng.normal(size=(60, 3)), rng.normal(size=(60, 3))
     step *= (rng.uniform(0.15, 0.85, 60) / np.linalg.norm(step, axis=1))[:, None]
-    upper, lower = targets.two_bone(step, 0.5, 0.4, axis)
+    upper, lower = limbs.two_bone(step, 0.5, 0.4, axis)
     np.testing.assert_allclose(0.5 * upper + 0.4 * lower, step, atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(upper, axis=1), 1.0, atol=1e-12)
     assert (np.einsum("ti,ti->t", np.cross(upper, lower), axis) > 0).all()  # bent about the axis, not against it
@@ -276,7 +276,7 @@ def test_two_bones_reach_where_they_should() -> None:
 
 def test_two_bones_point_at_what_is_out_of_reach() -> None:
     step = np.array([[3.0, 0, 0]])
-    upper, lower = targets.two_bone(step, 0.5, 0.4, np.array([[0.0, 0, 1]]))
+    upper, lower = limbs.two_bone(step, 0.5, 0.4, np.array([[0.0, 0, 1]]))
     assert (0.5 * upper + 0.4 * lower)[0, 0] > 0.89
     assert upper[0, 0] > 0.95
     assert lower[0, 0] > 0.95
@@ -299,7 +299,7 @@ def test_intervals() -> None:
 def test_a_source_without_hips_or_legs_is_refused(missing: str, text: str) -> None:
     chains = {role: chain for role, chain in ROLES.chains.items() if role != missing}
     with pytest.raises(InputError) as caught:
-        targets.Source(MOTION, chains)
+        source.Source(MOTION, chains)
     assert str(caught.value) == f"performance: {text}"
     assert "map" in str(caught.value.hint)
 
@@ -314,7 +314,7 @@ def test_a_limb_without_an_end_is_refused() -> None:
     motion = Motion("legs", skeleton, 30.0, np.zeros((5, 3)), np.tile(rotation.IDENTITY, (5, 5, 1)))
     chains = {"root": ("hips",), "left_leg": ("l_thigh", "l_shank"), "right_leg": ("r_thigh", "r_shank")}
     with pytest.raises(InputError, match="joint 'l_shank' ends a limb but has no end point"):
-        targets.Source(motion, chains).direction("left_leg", 1)
+        source.Source(motion, chains).direction("left_leg", 1)
 
 
 def test_a_map_with_a_joint_the_source_lacks_is_refused() -> None:
