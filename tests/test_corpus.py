@@ -16,7 +16,7 @@ from pipeline.stages import Retargeted, RetargetSettings
 from retarget.measures import Verdict
 
 BODIES = ("humanoid", "atlas")
-SECONDS = 4.0
+SECONDS = 5.0
 """of a clip's beginning are retargeted: enough to judge, and quick"""
 
 GOOD = (
