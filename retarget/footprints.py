@@ -138,6 +138,8 @@ class Footprints:
             points = place(pose, link, support.points[which])
             height = points[..., 2] - support.radius[which]
             lowest = height.min(axis=1, keepdims=True)
+            if link not in self.stance and lowest.min(initial=0.0) >= 0:
+                continue  # nothing of it is under the ground
             pinned = np.exp(-(((height - lowest) / PIN_SHARE) ** 2))
             resting = np.exp(-(((height - lowest) / REST_SHARE) ** 2))
             stands = self.stance.get(link)

@@ -69,13 +69,14 @@ def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: 
             matrix[dof, dof] += np.where(pushed, 100.0 * weight, 0.0)
             continue
         local = qpos[:, at : at + 4]
-        error = rotation.log(rotation.relative(local, clamp_ball(joint, local))).T
-        size = np.sqrt((error**2).sum(axis=0))
-        if not (size > MARGIN).any():
+        swing, twist = rotation.swing_twist(local, joint.twist_axis)
+        outside = (twist < joint.lower) | (twist > joint.upper) | (swing[:, 0] < np.cos(0.5 * joint.swing_limit))
+        out = np.flatnonzero(outside)
+        if not len(out):
             continue
-        way = error / np.maximum(size, 1e-12)
-        active = np.where(size > MARGIN, weight, 0.0)
+        error = rotation.log(rotation.relative(local[out], clamp_ball(joint, local[out]))).T
+        way = error / np.maximum(np.sqrt((error**2).sum(axis=0)), 1e-12)
         for a in range(3):
-            right[dof + a] += active * error[a]
+            right[dof + a, out] += weight * error[a]
             for b in range(a + 1):
-                matrix[dof + a, dof + b] += active * way[a] * way[b]
+                matrix[dof + a, dof + b, out] += weight * way[a] * way[b]

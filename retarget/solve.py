@@ -185,7 +185,6 @@ def _descend(
     layout, tree = character.layout, Tree(character)
     smooth = _Smoothness(tree.nv, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
     damping, best = damping.copy(), None
-    diagonal = np.arange(tree.nv)
     moving = ~held
     for k in range(begun, begun + settings.iterations):
         stage = _stage(settings, k)
@@ -204,12 +203,12 @@ def _descend(
                 worse = (now > best.cost * (1 + SLACK)) & ~held
                 damping = np.clip(np.where(worse, RAISE, LOWER) * damping, settings.damping, HELD)
                 failed = ndimage.binary_dilation(now > best.cost * FAILED, iterations=2) & ~held
-                best.restore(failed, qpos, matrix, right, now)
-                correction = layout.difference(targets.qpos, qpos)
-                pull = smooth.pull(correction)
-            best = _Best(now.copy(), qpos.copy(), matrix.copy(), right.copy())
-        matrix[diagonal, diagonal] += np.where(held, HELD, np.maximum(damping, stage.damping))
-        delta = smooth.step(matrix, right.T - pull)
+                if failed.any():
+                    best.restore(np.flatnonzero(failed), qpos, matrix, right, now)
+                    correction = layout.difference(targets.qpos, qpos)
+                    pull = smooth.pull(correction)
+            best = _Best(now, qpos, matrix, right)
+        delta = smooth.step(matrix, right.T - pull, np.where(held, HELD, np.maximum(damping, stage.damping)))
         if not np.isfinite(delta).all():
             raise SolveError(
                 "the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`"
@@ -310,12 +309,13 @@ class _Smoothness:
                 out[k:] += bands[k, :-k] * correction[:-k]
         return out
 
-    def step(self, matrix: Array, force: Array) -> Array:
-        """Solve (H + S) δ = force.
+    def step(self, matrix: Array, force: Array, damping: Array) -> Array:
+        """Solve (H + S + D) δ = force.
 
         Args:
             matrix: (nv, nv, T) lower triangle of H.
             force: (T, nv).
+            damping: (T,) the diagonal of D, the same for all coordinates of a frame.
 
         Returns:
             δ (T, nv).
@@ -324,7 +324,7 @@ class _Smoothness:
         band = np.zeros((frames, nv, 2 * nv + 1))
         for j in range(nv):
             band[:, j, : nv - j] = matrix[j:, j].T
-        band[:, :, 0] += bands[0]
+        band[:, :, 0] += bands[0] + damping[:, None]
         band[:, :, nv] += bands[1]
         band[:, :, 2 * nv] += bands[2]
         flat = band.reshape(frames * nv, 2 * nv + 1).T

@@ -121,15 +121,15 @@ def test_smoothness_equals_a_dense_solve(frames: int) -> None:
 
     root = rng.normal(size=(frames, nv, nv))
     hessians = 100.0 * root @ root.transpose(0, 2, 1) + np.eye(nv)
-    force = rng.normal(size=(frames, nv))
+    force, damping = rng.normal(size=(frames, nv)), rng.uniform(1.0, 50.0, frames)
     system = np.zeros((frames, nv, frames, nv))
     for t in range(frames):
-        system[t, :, t] += hessians[t]
+        system[t, :, t] += hessians[t] + damping[t] * np.eye(nv)
     for j, block in enumerate(blocks):
         system[:, j, :, j] += block
     size = frames * nv
     expected = np.linalg.solve(system.reshape(size, size), force.ravel()).reshape(frames, nv)
-    got = smooth.step(np.tril(hessians).transpose(1, 2, 0), force)
+    got = smooth.step(np.tril(hessians).transpose(1, 2, 0), force, damping)
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
 
 
