@@ -20,7 +20,7 @@ from characters import kinematics
 from characters.character import Character
 from characters.definition import Number, Positive, Vector
 from characters.tracks import ROOT, Interpolation, Keyframes, Track
-from motion import rotation
+from motion import files, rotation
 from motion.clip import CycleOffset, FileModel, check_model
 from motion.errors import InputError, nearest
 from motion.rotation import Array
@@ -132,15 +132,9 @@ class _Reader:
 
     def __init__(self, path: Path):
         self.path = path
+        self.lines = files.read_text(path).splitlines()
         try:
-            self.lines = path.read_text(encoding="utf-8").splitlines()
             content = tomllib.loads("\n".join(self.lines))
-        except FileNotFoundError as error:
-            raise InputError("no such file", where=path) from error
-        except OSError as error:
-            raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
-        except UnicodeDecodeError as error:
-            raise InputError("expected UTF-8 text, found bytes that are not", where=path) from error
         except tomllib.TOMLDecodeError as error:
             message, _, at = str(error).partition(" (at line ")
             line = at.partition(",")[0]

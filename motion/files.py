@@ -66,17 +66,23 @@ def write_json(path: Path | str, data: Any, *, compact: bool = False) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read JSON; InputError with file and line if it is not."""
-    path = Path(path)
+def read_text(path: Path | str) -> str:
+    """Read UTF-8 text; InputError if there is no such file or it is not text."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return Path(path).read_text("utf-8")
     except FileNotFoundError as error:
         raise InputError("no such file", where=path) from error
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=path) from error
     except UnicodeDecodeError as error:
         raise InputError("expected UTF-8 text, found bytes that are not", where=path) from error
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON; InputError with file and line if it is not."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}") from error
     except RecursionError as error:

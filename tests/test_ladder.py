@@ -21,10 +21,10 @@ ALLOWED = {
 
 RESTRICTED = {
     "torch": ["train/policy.py", "train/ppo.py", "train/evaluate.py", "train/export.py"],
-    "pybullet": ["train/engine_pybullet.py", "pipeline/picture.py"],
+    "pybullet": ["train/engine_pybullet.py"],
     "pybullet_envs": [],
     "pybullet_utils": [],
-    "pybullet_data": ["train/engine_pybullet.py", "pipeline/samples.py", "pipeline/picture.py"],
+    "pybullet_data": ["train/engine_pybullet.py", "pipeline/samples.py"],
     "mujoco": ["train/engine_mujoco.py", "characters/dynamics.py"],
     "click": ["pipeline/cli*.py"],
     "bvhio": ["motion/formats/*bvh*.py"],
