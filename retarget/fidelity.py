@@ -11,10 +11,13 @@ from motion.clip import Clip, Trajectory
 from motion.errors import InputError
 from motion.motion import Motion
 from motion.rotation import Array
-from retarget import landmarks
+from retarget import landmarks, reach
+from retarget.body import Body
 from retarget.landmarks import TIP, Landmarks, of_body, of_source, segments, splined
+from retarget.limbs import UP
 from retarget.measures import Measure, Measures, unmeasured
 from retarget.sampled import RATE, Sampled, longest
+from retarget.source import Source
 
 JERK_RATE, JERK_CUTOFF, JERK_ORDER = 60, 10.0, 4
 """Hz, Hz, order of the Butterworth low-pass (run both ways)."""
@@ -55,9 +58,12 @@ def fidelity(
     - ``direction_error_deg`` (mean over segments and frames): angle between the directions, in the world, of hip→knee,
       knee→ankle, shoulder→elbow, elbow→wrist on body and source. A retarget aligns rest poses by bone directions, so at
       the matched rest both are equal and limbs need no correction; correcting them by the two files' rest poses would
-      count a T- against an A-pose as an error. The trunk (between the hips → between the shoulders) is compared
-      relative to its rest direction: the source's rest direction is carried along in the body's trunk frame (z along
-      the trunk, y from right to left hip), unless the two rest directions are more than 35° apart.
+      count a T- against an A-pose as an error. A leg that follows a foot (`retarget.reach`) has no segments to match:
+      of it hip→foot is compared, relative to how both stand. Limbs that are only moved in part (``[drive]``) are left
+      out. The trunk (between the hips → between the shoulders) is compared relative to its rest direction: the source's
+      is carried along in the body's trunk frame (z along the trunk, y from right to left hip). Where the two rest
+      directions are more than 35° apart, the source's rest pose may be an odd one: then the pose in which it stands
+      counts, and the directions themselves if only that is like the body's.
     - ``jerk_ratio``: root mean square third difference at 60 Hz after a 10 Hz low-pass, over leg plus trunk length, of
       pelvis, head, hands and feet together, body over source; ``where`` is the point with the largest ratio of its own.
     - ``side``: the smaller of two shares: of frames in which the line from right to left hips (and shoulders) points to
@@ -95,7 +101,7 @@ def fidelity(
     measures = [
         _airborne(sampled, source, found, times),
         _skate(sampled, body.leg, other.leg, source, roles, found, times),
-        _directions(sampled, body, other),
+        _directions(sampled, body, other, _as_retargeted(source, roles)),
         _jerk(sampled, body, other, source),
         _side(sampled, body, other),
         _heading(sampled, body, other),
@@ -176,15 +182,29 @@ def _foot(source: Motion, chain: tuple[str, ...]) -> list[int]:
     return members
 
 
+def _as_retargeted(source: Motion, roles: Roles) -> Source | None:
+    """The source as retargeting reads it; None without the two legs that needs."""
+    legs = [role for role in ("left_leg", "right_leg") if len(roles.chains.get(role, ())) >= 2]
+    return Source(source, roles.chains) if len(legs) == 2 and roles.chains.get("root") else None
+
+
 def _between(a: Array, b: Array) -> Array:
     """Angle (…) between directions (…, 3)."""
     return np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), np.einsum("...i,...i->...", a, b))
 
 
-def _directions(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
+def _directions(sampled: Sampled, body: Landmarks, other: Landmarks, source: Source | None) -> Measure:
+    character = sampled.character
+    wholes = _legs_as_wholes(Body(character), body, other, source)
     ours, theirs = segments(body), segments(other)
-    angles = {name: _between(ours[name], theirs[name]) for name in ours if name in theirs}
-    if (trunk := _trunk_error(body, other)) is not None:
+    unmatched = {name.replace("_", " ") for name in (*wholes, *character.drive)}
+    angles = {
+        name: _between(ours[name], theirs[name])
+        for name in ours
+        if name in theirs and name.partition(" ")[2] not in unmatched
+    }
+    angles |= {role.replace("_", " "): angle for role, angle in wholes.items() if angle is not None}
+    if (trunk := _trunk_error(body, other, source)) is not None:
         angles["trunk"] = trunk
     if not angles:
         return unmeasured("direction_error_deg", "no limb on both", unit="°")
@@ -204,22 +224,64 @@ def _directions(sampled: Sampled, body: Landmarks, other: Landmarks) -> Measure:
     )
 
 
-def _trunk_error(body: Landmarks, other: Landmarks) -> Array | None:
-    """Angle (count,) between the trunks, the body's carrying the source's rest direction where the rest poses
-    compare."""
+def _legs_as_wholes(body: Body, ours: Landmarks, theirs: Landmarks, source: Source | None) -> dict[str, Array | None]:
+    """Legs that follow a foot → angle (count,) between hip→foot of body and source, each relative to how it stands; None
+    where the source lacks the leg."""
+    out: dict[str, Array | None] = {}
+    for role in (r for r in body.chains if r.endswith("leg") and reach.follows_foot(body, r)):
+        out[role] = None
+        if source is None or role not in source.feet or role not in theirs.chains:
+            continue
+        at, their_at = reach.stands_on(body, role), source.chains[role].index(source.feet[role])
+        mine, other = (
+            side.chains[role][:, k] - side.chains[role][:, 0] for side, k in ((ours, at), (theirs, their_at))
+        )
+        stands = ours.rest[role][at] - ours.rest[role][0]
+        hips = source.reference.positions[source.chains[role][0]]
+        middle = np.mean([source.reference.positions[source.chains[r][0]] for r in source.legs], axis=0)
+        rests = source.standing(role) - rotation.rotate(rotation.conjugate(source.reference.facing), hips - middle)
+        rests[2] = min(rests[2], -1e-3)
+        facing = np.cross(ours.across("leg"), UP)
+        heading = rotation.from_yaw(np.arctan2(facing[:, 1], facing[:, 0]))
+        carried = rotation.rotate(rotation.conjugate(heading), other)
+        carried = rotation.rotate(rotation.between(rests, stands), carried)
+        out[role] = _between(mine, rotation.rotate(heading, carried))
+    return out
+
+
+def _trunk_error(body: Landmarks, other: Landmarks, source: Source | None) -> Array | None:
+    """Angle (count,) between the trunks, the body's carrying the direction the source's has in the matched pose."""
     ours, theirs = body.trunk(rest=False), other.trunk(rest=False)
     if ours is None or theirs is None:
         return None
-    stands, rests = body.trunk(rest=True), other.trunk(rest=True)
+    stands, left = body.trunk(rest=True), body.across("leg", rest=True)
+    rests, their_left = other.trunk(rest=True), other.across("leg", rest=True)
     assert stands is not None
     assert rests is not None
-    left, their_left = body.across("leg", rest=True), other.across("leg", rest=True)
-    turn = np.arctan2(left[1], left[0]) - np.arctan2(their_left[1], their_left[0])
-    rests = rotation.rotate(rotation.from_yaw(turn), rests)
-    if _between(stands, rests) < COMPARABLE:
-        carried = rotation.rotate(rotation.conjugate(rotation.from_frame(stands, left)), rests)
-        ours = rotation.rotate(rotation.from_frame(ours, body.across("leg")), carried)
-    return _between(ours, theirs)
+    carried = _turned_alike(rests, their_left, left)
+    if _between(stands, carried) > COMPARABLE:
+        if source is None:
+            return _between(ours, theirs)
+        carried = _turned_alike(*_standing_trunk(source), left)
+        if _between(stands, carried) < COMPARABLE:
+            return _between(ours, theirs)
+    carried = rotation.rotate(rotation.conjugate(rotation.from_frame(stands, left)), carried)
+    return _between(rotation.rotate(rotation.from_frame(ours, body.across("leg")), carried), theirs)
+
+
+def _turned_alike(direction: Array, left: Array, our_left: Array) -> Array:
+    """A direction (3,) of the source, turned about z so that its hips (right to left) lie as the body's."""
+    turn = np.arctan2(our_left[1], our_left[0]) - np.arctan2(left[1], left[0])
+    return rotation.rotate(rotation.from_yaw(turn), direction)
+
+
+def _standing_trunk(source: Source) -> tuple[Array, Array]:
+    """Trunk, and right hip to left, (3,) of the source in the pose in which it stands."""
+    at, upper = source.reference.positions, "arm" if {"left_arm", "right_arm"} <= source.chains.keys() else "foreleg"
+    legs, shoulders = (
+        [at[source.chains[f"{side}_{limb}"][0]] for side in ("left", "right")] for limb in ("leg", upper)
+    )
+    return 0.5 * (shoulders[0] + shoulders[1] - legs[0] - legs[1]), legs[0] - legs[1]
 
 
 def _jerk(sampled: Sampled, body: Landmarks, other: Landmarks, source: Motion) -> Measure:

@@ -44,11 +44,8 @@ class Landmarks:
     @cached_property
     def size(self) -> float:
         """Leg (both its segments) plus trunk, metres: what lengths are divided by, taken the same way on body and
-        source; a trunk without arms ends at the forelegs."""
-        hips, shoulders = self.middle("leg"), self.middle("foreleg")
+        source."""
         trunk = self.trunk(rest=False)
-        if trunk is None and hips is not None and shoulders is not None:
-            trunk = shoulders - hips
         return self.leg + (0.0 if trunk is None else float(np.median(np.linalg.norm(trunk, axis=-1))))
 
     @cached_property
@@ -62,8 +59,9 @@ class Landmarks:
         )
 
     def trunk(self, *, rest: bool) -> Array | None:
-        """From between the hips to between the shoulders."""
-        hips, shoulders = self.middle("leg", rest=rest), self.middle("arm", rest=rest)
+        """From between the hips to between the shoulders; without arms, to where the forelegs begin."""
+        hips, shoulders = (self.middle(limb, rest=rest) for limb in ("leg", "arm"))
+        shoulders = self.middle("foreleg", rest=rest) if shoulders is None else shoulders
         return None if hips is None or shoulders is None else shoulders - hips
 
 

@@ -335,6 +335,29 @@ def test_the_trunk_is_compared_from_rest_to_rest(humanoid: Character) -> None:
     assert bent.value > 1.0
 
 
+def test_directions_across_morphologies(humanoid: Character) -> None:
+    """A standing T-Rex points as a standing human does: legs as wholes and trunk from rest to rest, arms not at all."""
+    trex, clip = Character.load("trex"), make_good_clip(humanoid)
+    source = source_of(replace(clip, qpos=np.repeat(humanoid.rest[None], len(clip.qpos), axis=0)), humanoid)
+    qpos = np.repeat(trex.rest[None], round(60 * source.duration) + 1, axis=0)
+
+    def found(values: Array) -> Measure:
+        made = quality.fidelity(trajectory(trex, values), trex, source, BodyRoles.of(humanoid))
+        return made["direction_error_deg"]
+
+    still = found(qpos)
+    assert still.value == pytest.approx(0.0, abs=0.5)
+    assert still.samples == 3 * (round(120 * source.duration) + 1)
+    at = trex.layout.qpos_at[trex.joint("left_hip")]
+    swung = qpos.copy()
+    swung[:, at : at + 4] = rotation.from_axis_angle(np.array([0.0, 1.0, 0.0]), np.deg2rad(30.0))
+    assert found(swung).value == pytest.approx(30.0 / 3, abs=0.5)
+    assert found(swung).where == "left leg"
+    pitched = qpos.copy()
+    pitched[:, 3:7] = rotation.from_axis_angle(np.array([0.0, 1.0, 0.0]), np.deg2rad(30.0))
+    assert found(pitched).value == pytest.approx(30.0, abs=0.5)
+
+
 def test_heading_error_is_the_angle(humanoid: Character) -> None:
     clip = make_good_clip(humanoid)
     turn = rotation.from_yaw(np.deg2rad(8.0))
