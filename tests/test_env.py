@@ -48,10 +48,12 @@ class Ghost:
     def reset(self, ids, qpos, qvel):
         self.qpos[ids], self.qvel[ids] = qpos, qvel
 
-    def step(self, targets):
-        self.targets = targets
+    def step(self, targets, before=None, delay=None):
+        self.targets, self.before, self.delay = targets, before, delay
         if self.next is not None:
             self.qpos[:], self.qvel[:] = self.next
+
+    def vary(self, ids, friction, mass): ...
 
     def push(self, force): ...
 

@@ -30,7 +30,7 @@ class Strong(Ghost):
         bears -= 20.0 * (np.arange(self.count) // push.TRIALS % push.PHASES == 0)
         self.lying |= np.linalg.norm(force, axis=1) > bears
 
-    def step(self, targets):
+    def step(self, targets, before=None, delay=None):
         env = self.env_of()
         there = env.reference(env.time + env.step_time)
         self.qpos[:], self.qvel[:] = there.qpos, there.qvel

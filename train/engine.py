@@ -55,8 +55,15 @@ class Engine(Protocol):
         """Put environments ``ids`` (n,) into states ``(n, nq)``, ``(n, nv)``."""
         ...
 
-    def step(self, targets: Array) -> None:
-        """One policy step towards PD targets ``(N, nq − 7)``: a unit quaternion per ball, an angle per hinge."""
+    def step(self, targets: Array, before: Array | None = None, delay: np.ndarray | None = None) -> None:
+        """One policy step towards PD targets ``(N, nq − 7)``: a unit quaternion per ball, an angle per hinge.
+
+        For the first ``delay`` (N,) of its simulation steps the targets ``before`` (N, nq − 7) still hold.
+        """
+        ...
+
+    def vary(self, ids: np.ndarray, friction: Array, mass: Array) -> None:
+        """From now on: the ground's friction ``(n,)`` and factors ``(n, L)`` on the links' masses and inertias."""
         ...
 
     def push(self, force: Array) -> None:

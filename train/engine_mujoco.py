@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import mujoco
 import numpy as np
 from mujoco import rollout
@@ -51,8 +53,9 @@ class MujocoEngine:
         self.character, self.settings, self.count = character, settings, count
         self.layout = character.layout
         self.model = build(character, gains, settings)
-        self._models = [self.model] * count
+        self._models = [self.model] * count  # one for all until `vary`
         self._datas = [mujoco.MjData(self.model) for _ in range(settings.threads)]
+        self._scratch = mujoco.MjData(self.model)
         self._rollout = rollout.Rollout(nthread=settings.threads if settings.threads > 1 else 0)
         size = mujoco.mj_stateSize(self.model, _STATE)
         self._state = np.zeros((count, size))
@@ -71,14 +74,11 @@ class MujocoEngine:
         self._state[ids] = 0.0
         self.qpos[ids], self.qvel[ids] = qpos, qvel
 
-    def step(self, targets: Array) -> None:
-        """The servo of a ball acts on rotation vectors; its control is set so that its error is the shortest turn."""
-        control = self._control[:, 0]
-        now = self.qpos[:, self._ball_q]
-        turn = rotation.log(rotation.relative(now, targets[:, self._ball_q - 7]))
-        control[:, self._ball_u] = rotation.log(now) + turn
-        control[:, self._hinge_u] = targets[:, self.layout.hinges - 7]
-        self._control[:, 1:] = control[:, None]
+    def step(self, targets: Array, before: Array | None = None, delay: np.ndarray | None = None) -> None:
+        self._control[:, :, : self.model.nu] = self._servo(targets)[:, None]
+        if before is not None and delay is not None:
+            env, step = np.nonzero(np.arange(self.settings.substeps) < delay[:, None])
+            self._control[env, step, : self.model.nu] = self._servo(before)[env]
         self._rollout.rollout(
             self._models,
             self._datas,
@@ -90,6 +90,25 @@ class MujocoEngine:
             state=self._out,
         )
         self._state[:] = self._out[:, -1]
+
+    def _servo(self, targets: Array) -> Array:
+        """Controls ``(N, nu)``: a ball's servo acts on rotation vectors, and its error shall be the shortest turn."""
+        out = np.empty((self.count, self.model.nu))
+        now = self.qpos[:, self._ball_q]
+        turn = rotation.log(rotation.relative(now, targets[:, self._ball_q - 7]))
+        out[:, self._ball_u] = rotation.log(now) + turn
+        out[:, self._hinge_u] = targets[:, self.layout.hinges - 7]
+        return out
+
+    def vary(self, ids: np.ndarray, friction: Array, mass: Array) -> None:
+        for row, i in enumerate(ids):
+            if self._models[i] is self.model:
+                self._models[i] = copy.copy(self.model)
+            model = self._models[i]
+            model.geom_friction[:, 0] = friction[row]
+            model.body_mass[1:] = self.model.body_mass[1:] * mass[row]
+            model.body_inertia[1:] = self.model.body_inertia[1:] * mass[row, :, None]
+            mujoco.mj_setConst(model, self._scratch)
 
     def push(self, force: Array) -> None:
         at = self.model.nu + 6  # ctrl first, then (body, 6); body 0 is the world, body 1 the root

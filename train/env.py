@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from motion.clip import Clip
 from motion.errors import InputError
 from motion.rotation import Array
 from train import observation
+from train.disturbance import NONE, Disturbance, Disturbances
 from train.engine import Engine
 from train.reference import Reference
 from train.reward import Errors, Measure, profile
@@ -38,20 +39,21 @@ class EnvSettings:
     """profile"""
     horizon: float = 20.0
     """seconds of an episode of a cyclic skill"""
-    early_termination: str = "both"
-    """contact, deviation, both, none"""
+    early_termination: Literal["contact", "deviation", "both", "none"] = "both"
     deviation_com: float = 0.5
     """metres the COM may stray"""
     deviation_root: float = 1.0
     """radians the root may turn away"""
     resync: bool = False
     """move the reference's xy onto the body at each new cycle, as the released code does"""
-    start: str = "uniform"
-    """phase at reset: uniform, zero"""
+    start: Literal["uniform", "zero"] = "uniform"
+    """phase at reset"""
     residual: float = 0.5
     """rad a unit action adds to the looked-ahead reference; 0: absolute targets around the rest pose"""
     lookahead: float = 0.1
     """seconds the reference targets are ahead, to make up for the servo's lag"""
+    disturbance: Disturbance = NONE
+    """pushes, friction, masses, latency and noise of the training"""
 
 
 class ImitationEnv:
@@ -87,7 +89,7 @@ class ImitationEnv:
         self.action_size = self.layout.nv - 6
         self.reason = np.zeros(self.count, dtype=int)
         """(N,) why each environment was last terminated, an index into REASONS"""
-
+        self.disturbances = Disturbances(settings.disturbance, engine)
         self.sim: State
         """the bodies after the last step, before any reset"""
         self.errors: Errors
@@ -112,6 +114,7 @@ class ImitationEnv:
         self.shift[ids] = 0.0
         begin = self.table(self.time[ids])
         self.engine.reset(ids, begin.qpos, begin.qvel)
+        self.disturbances.start(ids, self._base, self.time[ids], self.random)
 
     def reference(self, time: Array) -> State:
         """The reference at clip times ``(N,)``, moved by `shift`."""
@@ -119,17 +122,21 @@ class ImitationEnv:
 
     def targets(self, action: Array) -> Array:
         """PD targets ``(N, nq − 7)`` of an action ``(N, nv − 6)``."""
+        base = self._base(self.time)
         if self.settings.residual > 0:
-            base = self.table.pose(self.time + self.settings.lookahead)
             action = self.settings.residual * action
-        else:
-            base = np.broadcast_to(self.character.rest[7:], (self.count, self.layout.nq - 7))
         out = base.copy()
         balls = self.layout.quaternions[1:, None] + np.arange(4) - 7
         turn = rotation.exp(action[:, self.layout.quaternion_dofs[1:, None] + np.arange(3) - 6])
         out[:, balls] = rotation.normalize(rotation.multiply(base[:, balls], turn))
         out[:, self.layout.hinges - 7] += action[:, self.layout.hinge_dofs - 6]
         return out
+
+    def _base(self, time: Array) -> Array:
+        """PD targets ``(N, nq − 7)`` of a zero action at clip times ``(N,)``."""
+        if self.settings.residual > 0:
+            return self.table.pose(time + self.settings.lookahead)
+        return np.broadcast_to(self.character.rest[7:], (len(time), self.layout.nq - 7))
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Array, np.ndarray, np.ndarray, np.ndarray]:
         """Act for one policy step.
@@ -138,7 +145,8 @@ class ImitationEnv:
             observation ``(N, O)``, reward ``(N,)``, terminated ``(N,)``, truncated ``(N,)``, final ``(N, O)``:
             the observation before any reset.
         """
-        self.engine.step(self.targets(np.asarray(action, dtype=np.float64)))
+        action = self.disturbances.noise(np.asarray(action, dtype=np.float64), self.random)
+        self.disturbances.step(self.targets(action), self.random)
         self.time += self.step_time
         self.age += 1
         if self.settings.resync and self.clip.loop:
@@ -170,6 +178,7 @@ class ImitationEnv:
         """What `restore` needs to go on exactly here: arrays and strings."""
         arrays = {name: getattr(self, name).copy() for name in ("time", "age", "shift")}
         random = json.dumps(self.random.bit_generator.state)
+        arrays |= self.disturbances.snapshot()
         return {**arrays, "qpos": self.engine.qpos.copy(), "qvel": self.engine.qvel.copy(), "random": random}
 
     def restore(self, snapshot: dict[str, Any]) -> np.ndarray:
@@ -177,6 +186,7 @@ class ImitationEnv:
         for name in ("time", "age", "shift"):
             getattr(self, name)[:] = snapshot[name]
         self.random.bit_generator.state = json.loads(snapshot["random"])
+        self.disturbances.restore(snapshot)
         self.engine.reset(np.arange(self.count), snapshot["qpos"], snapshot["qvel"])
         return self._observe()
 

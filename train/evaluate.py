@@ -18,6 +18,7 @@ from motion.clip import Clip
 from motion.gains import JointGain
 from motion.rotation import Array
 from train import engine
+from train.disturbance import NONE
 from train.engine import EngineSettings
 from train.env import REASONS, EnvSettings, ImitationEnv
 from train.policy import Policy
@@ -165,7 +166,7 @@ def evaluate(
         profile: whose return is `normalized_return`.
     """
     ends = "none" if task.early_termination == "none" else "contact"
-    synced = replace(task, early_termination=ends, resync=True)
+    synced = replace(task, early_termination=ends, resync=True, disturbance=NONE)
     world = engine.make(engine_name, character, gains, episodes, physics)
     try:
 

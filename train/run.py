@@ -17,6 +17,7 @@ from motion.clip import Clip
 from motion.errors import InputError, nearest
 from motion.gains import Gains, JointGain
 from train import engine, push
+from train.disturbance import NONE
 from train.engine import EngineSettings
 from train.env import EnvSettings, ImitationEnv
 from train.evaluate import Evaluation, actor, evaluate
@@ -174,7 +175,7 @@ def push_folder(folder: Path, *, engine_name: str | None = None, largest: float 
     settings, material = read_settings(folder), Material.load(folder)
     gains, task = material.preset(settings.preset), settings.task
     task = replace(task, early_termination="none" if task.early_termination == "none" else "contact", resync=True)
-    task = replace(task, horizon=push.LONGEST + material.clip.duration)
+    task = replace(task, horizon=push.LONGEST + material.clip.duration, disturbance=NONE)
 
     def make(count: int) -> ImitationEnv:
         name = engine_name or settings.engine
