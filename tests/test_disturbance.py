@@ -104,7 +104,7 @@ def test_a_snapshot_of_a_disturbed_world_goes_on_to_the_bit(humanoid: Character)
     def world(seed: int) -> ImitationEnv:
         physics = EngineSettings(threads=1)
         made = engine.make("mujoco", humanoid, gains(humanoid), 4, physics)
-        return ImitationEnv(made, walk(humanoid), EnvSettings(disturbance=ALL), seed)
+        return ImitationEnv(made, walk(humanoid), EnvSettings(start="failure", disturbance=ALL), seed)
 
     first, second = world(0), world(1)
     first.reset()
@@ -113,6 +113,7 @@ def test_a_snapshot_of_a_disturbed_world_goes_on_to_the_bit(humanoid: Character)
     for action in actions[:10]:
         first.step(action)
     assert first.disturbances.force.any()
+    assert first.starts.visits.any()
     second.restore(first.snapshot())
     for action in actions[10:]:
         for a, b in zip(first.step(action), second.step(action), strict=True):

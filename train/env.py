@@ -19,6 +19,7 @@ from train.disturbance import NONE, Disturbance, Disturbances
 from train.engine import Engine
 from train.reference import Reference
 from train.reward import Errors, Measure, profile
+from train.starts import Starts
 from train.state import State, state_of
 
 REASONS = ("none", "contact", "deviation", "exploded")
@@ -46,7 +47,7 @@ class EnvSettings:
     """radians the root may turn away"""
     resync: bool = False
     """move the reference's xy onto the body at each new cycle, as the released code does"""
-    start: Literal["uniform", "zero"] = "uniform"
+    start: Literal["uniform", "zero", "failure"] = "uniform"
     """phase at reset"""
     residual: float = 0.5
     """rad a unit action adds to the looked-ahead reference; 0: absolute targets around the rest pose"""
@@ -90,6 +91,7 @@ class ImitationEnv:
         self.reason = np.zeros(self.count, dtype=int)
         """(N,) why each environment was last terminated, an index into REASONS"""
         self.disturbances = Disturbances(settings.disturbance, engine)
+        self.starts = Starts(settings.start, clip.duration, clip.loop)
         self.sim: State
         """the bodies after the last step, before any reset"""
         self.errors: Errors
@@ -107,8 +109,7 @@ class ImitationEnv:
 
     def _start(self, ids: np.ndarray, phase: Array | None = None) -> None:
         if phase is None:
-            uniform = self.random.uniform(0.0, 1.0, len(ids))
-            phase = uniform if self.settings.start == "uniform" else np.zeros(len(ids))
+            phase = self.starts.draw(len(ids), self.random)
         self.time[ids] = phase * self.clip.duration
         self.age[ids] = 0
         self.shift[ids] = 0.0
@@ -165,7 +166,9 @@ class ImitationEnv:
         terminated = self.reason > 0
         reward = np.where(terminated, 0.0, reward)
         truncated = ~terminated & self._time_is_up()
-        final = observation.observe(self.character, sim, ref, self.phase(), self.clip.loop)
+        phase = self.phase()
+        self.starts.observe(phase, terminated)
+        final = observation.observe(self.character, sim, ref, phase, self.clip.loop)
         out = final
         ended = np.flatnonzero(terminated | truncated)
         if len(ended):
@@ -178,7 +181,7 @@ class ImitationEnv:
         """What `restore` needs to go on exactly here: arrays and strings."""
         arrays = {name: getattr(self, name).copy() for name in ("time", "age", "shift")}
         random = json.dumps(self.random.bit_generator.state)
-        arrays |= self.disturbances.snapshot()
+        arrays |= self.disturbances.snapshot() | self.starts.snapshot()
         return {**arrays, "qpos": self.engine.qpos.copy(), "qvel": self.engine.qvel.copy(), "random": random}
 
     def restore(self, snapshot: dict[str, Any]) -> np.ndarray:
@@ -187,6 +190,7 @@ class ImitationEnv:
             getattr(self, name)[:] = snapshot[name]
         self.random.bit_generator.state = json.loads(snapshot["random"])
         self.disturbances.restore(snapshot)
+        self.starts.restore(snapshot)
         self.engine.reset(np.arange(self.count), snapshot["qpos"], snapshot["qvel"])
         return self._observe()
 
