@@ -17,6 +17,7 @@ from motion.rotation import Array
 from train import observation
 from train.disturbance import NONE, Disturbance, Disturbances
 from train.engine import Engine
+from train.falling import may_touch
 from train.reference import Reference
 from train.reward import Errors, Measure, profile
 from train.starts import Starts
@@ -41,6 +42,7 @@ class EnvSettings:
     horizon: float = 20.0
     """seconds of an episode of a cyclic skill"""
     early_termination: Literal["contact", "deviation", "both", "none"] = "both"
+    """contact is a fall (`train.falling`: links the clip itself puts on the ground may touch), deviation is to stray"""
     deviation_com: float = 0.5
     """metres the COM may stray"""
     deviation_root: float = 1.0
@@ -48,7 +50,7 @@ class EnvSettings:
     resync: bool = False
     """move the reference's xy onto the body at each new cycle, as the released code does"""
     start: Literal["uniform", "zero", "failure"] = "uniform"
-    """phase at reset"""
+    """phase at reset; failure: half uniform, half where episodes lately ended badly"""
     residual: float = 0.5
     """rad a unit action adds to the looked-ahead reference; 0: absolute targets around the rest pose"""
     lookahead: float = 0.1
@@ -84,8 +86,7 @@ class ImitationEnv:
         """(N, 3) what the reference is moved by: xy only"""
         self.horizon = settings.horizon if clip.loop else clip.duration
         self.table = Reference(clip, self.character, clip.duration + min(self.horizon, LONGEST) + 1.0)
-        allowed = set(self.character.feet) | set(self.character.ground)
-        self._forbidden = np.array([link.name not in allowed for link in self.character.links])
+        self._forbidden = ~may_touch(clip, self.character)
         self.observation_size = observation.size(self.character)
         self.action_size = self.layout.nv - 6
         self.reason = np.zeros(self.count, dtype=int)
