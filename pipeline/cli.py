@@ -442,8 +442,8 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        console.note("interrupted; nothing was half-written")
+    except (KeyboardInterrupt, click.Abort) as error:
+        console.note(str(error) or "interrupted; nothing was half-written")
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code == TERMINATED:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 LINE_EVERY = 5.0
 """seconds between lines where there is no terminal"""
-engine = click.option("--engine", type=click.Choice(["mujoco"]), help="Physics.  [default: mujoco, or the run's]")
+ENGINES = ("mujoco", "pybullet")
+engine = click.option("--engine", type=click.Choice(ENGINES), help="Physics.  [default: the training's]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 episodes = click.option("--episodes", default=32, show_default=True, type=click.IntRange(1), help="Episodes a figure.")
 seed = click.option("--seed", default=0, show_default=True, type=int)
@@ -34,62 +37,68 @@ def register(group: click.Group) -> None:
 @click.argument("clip", type=PATH)
 @click.option("--out", type=PATH, help="Run folder.  [default: policies/CHARACTER/CLIP]")
 @click.option("--char", help="Character: a name or a folder.  [default: the clip's]")
-@click.option("--samples", default=1_200_000, show_default=True, type=click.IntRange(1), help="Policy steps in all.")
-@click.option("--environments", default=128, show_default=True, type=click.IntRange(1), help="Bodies side by side.")
-@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Simulation threads.")
-@click.option("--preset", default="soft", show_default=True, help="Preset of gains.json.")
-@click.option("--reward", default="paper-2018-weighted", show_default=True, help="Reward profile.")
+@click.option("--config", type=PATH, help="A config.json to start from.  [default: the defaults]")
+@click.option("--samples", type=click.IntRange(1), help="Policy steps in all.  [default: 1200000]")
+@click.option("--environments", type=click.IntRange(1), help="Bodies side by side.  [default: 128]")
+@click.option("--threads", type=click.IntRange(1), help="Simulation threads.  [default: one a processor]")
+@click.option("--preset", help="Preset of gains.json.  [default: soft]")
+@click.option("--reward", help="Reward profile.  [default: paper-2018-weighted]")
 @click.option(
     "--early-termination",
     type=click.Choice(["contact", "deviation", "both", "none"]),
-    default="both",
-    show_default=True,
-    help="What ends an episode early.",
+    help="What ends an episode early.  [default: both]",
 )
-@click.option("--resume", is_flag=True, help="Go on from the run folder's checkpoint.")
-@engine
-@episodes
-@seed
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting: task.residual=0.3.")
+@click.option("--resume", is_flag=True, help="Go on from the run folder's checkpoint, with what is given changed.")
+@click.option("--force", is_flag=True, help="Train on a clip that failed validation.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Physics.  [default: mujoco, or the run's]")
+@click.option("--episodes", type=click.IntRange(1), help="Episodes of the final evaluation.  [default: 32]")
+@click.option("--seed", type=click.IntRange(0), help="Of everything random.  [default: 0]")
 @as_json
 def train(
     clip: Path,
     out: Path | None,
     char: str | None,
-    samples: int,
-    environments: int,
-    threads: int,
-    preset: str,
-    reward: str,
-    early_termination: str,
+    config: Path | None,
+    assignments: tuple[str, ...],
     resume: bool,
-    engine: str | None,
-    episodes: int,
-    seed: int,
+    force: bool,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """Train a policy that performs CLIP: a folder with clip.json and gains.json."""
-    from train import run
+    from train import folder, run, settings
 
-    folder = clip.parent if clip.name == run.CLIP else clip
-    base = run.RunSettings()
-    settings = replace(
-        base,
-        engine=engine or base.engine,
-        preset=preset,
-        environments=environments,
-        samples=samples,
-        seed=seed,
-        episodes=episodes,
-        physics=replace(base.physics, threads=threads),
-        task=replace(base.task, reward=reward, early_termination=early_termination),
+    source = clip.parent if clip.name == folder.CLIP else clip
+    material = folder.Material.load(source, char)
+    out = out or Path("policies") / material.character.name / material.clip.name
+    given = {_SETTINGS.get(name, name): value for name, value in options.items() if value is not None}
+    values = {**given, **settings.parse(assignments)}
+    if resume:
+        if config is not None:
+            raise click.UsageError("--resume goes on with the run folder's own config.json; change it with --set")
+        plan = settings.load(out)
+        progress = Progress(values.get("samples", plan.samples), plan.task.horizon)
+        console.note(f"going on with {out}")
+        _show(run.resume(out, values, progress), as_json)
+        return 0
+    base = settings.default(material.character) if config is None else replace(settings.load(config), history=())
+    plan = settings.changed(base, {"physics.threads": usable_processors(), **values})
+    console.note(
+        f"training into {out}: {plan.environments} bodies, {plan.physics.threads} threads, "
+        f"{plan.learning.steps * plan.environments:,} samples a batch, {plan.samples:,} in all, seed {plan.seed}"
     )
-    if out is None:
-        material = run.Material.load(folder, char)
-        out = Path("policies") / material.character.name / material.clip.name
-    console.note(f"training into {out}: {environments} bodies, {threads} threads, {samples:,} samples, seed {seed}")
-    found = run.train(folder, out, settings, Progress(samples), resume=resume)
-    _show(found, as_json)
+    _show(run.train(source, out, plan, Progress(plan.samples, plan.task.horizon), char=char, force=force), as_json)
     return 0
+
+
+_SETTINGS = {"threads": "physics.threads", "reward": "task.reward", "early_termination": "task.early_termination"}
+"""option → setting, where the names differ"""
+
+
+def usable_processors() -> int:
+    """Of this process: a container may have been given fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @click.command()
@@ -131,8 +140,9 @@ def push(policy: Path, largest: float, engine: str | None, as_json: bool) -> int
 class Progress:
     """A live line on a terminal's stderr, a line now and then elsewhere."""
 
-    def __init__(self, samples: int):
-        self.samples, self.last, self.start, self.first = samples, 0.0, time.monotonic(), None
+    def __init__(self, samples: int, horizon: float):
+        self.samples, self.horizon, self.last = samples, horizon, 0.0
+        self.first: tuple[float, float] | None = None
 
     def __call__(self, figures: dict[str, float]) -> None:
         now, done = time.monotonic(), figures["samples"]
@@ -142,19 +152,33 @@ class Progress:
         if now - self.last < (0.5 if live else LINE_EVERY) and done < self.samples:
             return
         self.last = now
-        speed = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else 0.0
-        left = (self.samples - done) / speed if speed else float("nan")
+        speed = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else math.nan
         text = (
-            f"{done / self.samples:4.0%}  {done:9,.0f} samples  {speed:6,.0f}/s  reward {figures['reward']:.3f}"
-            f"  episodes {figures['episode_seconds']:5.1f} s  {left:5.0f} s left"
+            f"{done / self.samples:4.0%}  {done:9,.0f} samples  {speed:6,.0f}/s  NR ≈ {self.estimate(figures):.2f}"
+            f"  reward {figures['reward']:.3f}  episodes {figures['episode_seconds']:5.1f} s  {self.ends(figures)}"
+            f"  {console.duration(max(self.samples - done, 0.0) / speed)} left"
         )
-        print(
-            f"\r{text}" if live else text, end="" if live and done < self.samples else "\n", file=sys.stderr, flush=True
-        )
+        end = "" if live and done < self.samples else "\n"
+        print(f"\r\x1b[K{text}" if live else text, end=end, file=sys.stderr, flush=True)
+
+    def estimate(self, figures: dict[str, float]) -> float:
+        """Normalised return: the mean reward of a step times the share of an episode lived, noise included."""
+        seconds = figures["episode_seconds"]
+        lived = self.horizon if math.isnan(seconds) else min(seconds, self.horizon)  # nan: no episode ended
+        return figures["reward"] * lived / self.horizon
+
+    @staticmethod
+    def ends(figures: dict[str, float]) -> str:
+        """Why most episodes of the batch that were terminated were."""
+        reasons = {name[6:]: count for name, count in figures.items() if name.startswith("ended_") and count}
+        if not reasons:
+            return "no falls"
+        worst = max(reasons, key=lambda name: reasons[name])
+        return f"{reasons[worst]:.0f} of {sum(reasons.values()):.0f} ends by {worst}"
 
 
 def _show(found: Evaluation, as_json: bool) -> None:
-    from train.run import finite
+    from train.folder import finite
 
     if as_json:
         console.emit_json(finite(found.to_json()))

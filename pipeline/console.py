@@ -69,6 +69,19 @@ def findings(found: Iterable[Finding]) -> None:
         print(f"    fix: {finding.fix}")
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 48 s, 12 min, 3.5 h."""
+    if not math.isfinite(seconds):
+        return "?"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
 def note(text: str) -> None:
     """A line on stderr."""
     print(" ".join(text.split()), file=sys.stderr, flush=True)

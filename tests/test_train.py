@@ -18,12 +18,13 @@ from characters.character import Character  # noqa: E402
 from motion.clip import Clip, CycleOffset  # noqa: E402
 from motion.errors import InputError  # noqa: E402
 from motion.gains import Gains, JointGain  # noqa: E402
-from train import run  # noqa: E402
+from train import run, settings  # noqa: E402
 from train.engine import EngineSettings  # noqa: E402
 from train.env import EnvSettings  # noqa: E402
 from train.ppo import PpoSettings, load_policy  # noqa: E402
+from train.settings import RunSettings  # noqa: E402
 
-SMALL = run.RunSettings(
+SMALL = RunSettings(
     environments=8,
     samples=8 * 8 * 3,
     episodes=2,
@@ -65,22 +66,27 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "stand"
 
 
-def train(source: Path, out: Path, settings: run.RunSettings = SMALL, **options):
+def train(source: Path, out: Path, settings: RunSettings = SMALL, **options):
     return run.train(source, out, settings, lambda figures: None, **options)
+
+
+def resume(out: Path, **values):
+    return run.resume(out, values, lambda figures: None)
 
 
 def test_a_run_folder_holds_everything(source: Path, tmp_path: Path):
     out = tmp_path / "policy"
     found = train(source, out)
-    names = {"config.json", "clip.json", "gains.json", "metrics.csv", "checkpoint.pt", "policy.onnx", "evaluation.json"}
-    assert {path.name for path in out.iterdir()} == names
+    inputs, curve = {"config.json", "clip.json", "gains.json"}, {"metrics.csv", "tensorboard"}
+    results = {"checkpoint.pt", "policy.pt", "policy.onnx", "evaluation.json"}
+    assert {path.name for path in out.iterdir()} == inputs | curve | results
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["samples"]) for row in rows] == [64, 128, 192]
     written = json.loads((out / "evaluation.json").read_text())
     assert written["normalized_return"] == found.normalized_return
     assert set(written["synced"]["returns"]) == {"paper-2018", "paper-2018-weighted"}
-    assert run.read_settings(out) == replace(SMALL, physics=replace(SMALL.physics, self_collision=False))
+    assert settings.load(out) == SMALL
     again = run.evaluate_folder(out, episodes=2)
     assert again.normalized_return == found.normalized_return
 
@@ -89,7 +95,7 @@ def test_resuming_equals_never_having_stopped(source: Path, tmp_path: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(source, whole)
     train(source, parts, replace(SMALL, samples=64))
-    train(parts, parts, SMALL, resume=True)
+    resume(parts, samples=SMALL.samples)
     a, b = load_policy(whole / "checkpoint.pt"), load_policy(parts / "checkpoint.pt")
     for (name, one), other in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
@@ -123,7 +129,7 @@ def test_a_damaged_checkpoint_is_one_line(source: Path, tmp_path: Path):
     whole = (out / "checkpoint.pt").read_bytes()
     (out / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged checkpoint"):
-        train(source, out, resume=True)
+        resume(out)
     with pytest.raises(InputError, match="damaged checkpoint"):
         run.evaluate_folder(out)
 

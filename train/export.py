@@ -1,4 +1,4 @@
-"""A policy as ONNX, its normaliser inside: it runs in onnxruntime without torch."""
+"""What stays of a finished training: the policy as ONNX, which runs without torch, and its weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from motion import files
 from train.policy import Policy
+from train.ppo import CHECKPOINT
 
 OPSET = 17
 
@@ -30,3 +32,9 @@ def export(policy: Policy, path: Path) -> None:
             dynamo=False,
         )
     temporary.replace(path)
+
+
+def export_weights(policy: Policy, path: Path) -> None:
+    """Write ``policy.pt``: a checkpoint of the policy alone, critic included, that `train.ppo.load_policy` reads."""
+    with files.atomic(path) as file:
+        torch.save({"version": CHECKPOINT, "policy": policy.state_dict()}, file)

@@ -2,206 +2,254 @@
 
 from __future__ import annotations
 
-import csv
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import numpy as np
 
-from characters.character import Character
-from motion import files
-from motion.clip import Clip
-from motion.errors import InputError, nearest
-from motion.gains import Gains, JointGain
+from motion.errors import InputError, SolveError
 from train import engine, push
+from train import settings as configs
 from train.disturbance import NONE
-from train.engine import EngineSettings
-from train.env import EnvSettings, ImitationEnv
-from train.evaluate import Evaluation, actor, evaluate
-from train.export import export
-from train.ppo import Ppo, PpoSettings, load_policy
+from train.env import REASONS, ImitationEnv
+from train.evaluate import REPORTED, Evaluation, actor, evaluate
+from train.export import export, export_weights
+from train.folder import (
+    CHECKPOINT,
+    CLIP,
+    GAINS,
+    POLICY,
+    WEIGHTS,
+    Material,
+    forget_results,
+    weights,
+    write_evaluation,
+)
+from train.log import Log
+from train.ppo import Ppo, load_policy, read_checkpoint
+from train.settings import RunSettings, Values
 
-CONFIG, CLIP, GAINS, METRICS = "config.json", "clip.json", "gains.json", "metrics.csv"
-CHECKPOINT, POLICY, EVALUATION = "checkpoint.pt", "policy.onnx", "evaluation.json"
-SAVE_EVERY = 60.0
-"""seconds between checkpoints"""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """A whole training, as config.json keeps it."""
-
-    engine: str = "mujoco"
-    preset: str = "soft"
-    """of gains.json"""
-    environments: int = 128
-    samples: int = 1_200_000
-    """policy steps of all environments together"""
-    seed: int = 0
-    episodes: int = 32
-    """of the final evaluation"""
-    physics: EngineSettings = field(default_factory=EngineSettings)
-    task: EnvSettings = field(default_factory=EnvSettings)
-    learning: PpoSettings = field(default_factory=PpoSettings)
-
+SAVE_EVERY, FILM_EVERY = 60.0, 600.0
+"""seconds between checkpoints; the least between films"""
+SETTLE = 15
+"""policy steps a body is watched before the training begins"""
 
 Report = Callable[[dict[str, float]], None]
 """called after each batch with its figures, ``samples`` and ``seconds`` among them"""
+Film = Callable[[Path], None]
+"""called with the run folder when its checkpoint is worth a film"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """What a training works on."""
-
-    character: Character
-    clip: Clip
-    gains: Gains
-
-    @classmethod
-    def load(cls, folder: Path, char: str | None = None) -> Material:
-        """Read clip.json and gains.json of a folder (or of the folder of a clip.json)."""
-        folder = folder.parent if folder.name == CLIP else folder
-        clip = Clip.load(folder / CLIP)
-        gains = Gains.load(folder / GAINS)
-        character = Character.load(char or clip.character)
-        if gains.character != character.name:
-            raise InputError(
-                f"expected gains of {character.name}, found those of {gains.character}", where=folder / GAINS
-            )
-        return cls(character, clip, gains)
-
-    def preset(self, name: str) -> dict[str, JointGain]:
-        """Gains of a preset; InputError with the nearest names if there is none."""
-        if name not in self.gains.presets:
-            raise InputError(f"no preset {name!r} in the gains", hint=nearest(name, self.gains.presets))
-        return self.gains.presets[name]
-
-
-def train(source: Path, out: Path, settings: RunSettings, report: Report, *, resume: bool = False) -> Evaluation:
+def train(
+    source: Path,
+    out: Path,
+    settings: RunSettings,
+    report: Report,
+    *,
+    char: str | None = None,
+    force: bool = False,
+    film: Film | None = None,
+) -> Evaluation:
     """Train a policy and leave the run folder ``out``.
 
     Args:
         source: folder with clip.json and gains.json.
-        resume: go on from the checkpoint in ``out``; its settings hold, but for ``samples``.
+        char: the body; the clip's own by default.
+        force: also of a clip that failed validation.
+        film: called at the end, and on the way at most every `FILM_EVERY` seconds.
 
     Raises:
-        InputError: a clip or gains that do not fit; a run is there already and ``resume`` is not wanted.
-        SolveError: the learning broke; the last good checkpoint is kept.
+        InputError: a clip or gains that do not fit; a training is there already; the disk is full.
+        SolveError: the body explodes, or the learning broke; the last good checkpoint is kept.
+        KeyboardInterrupt: Ctrl-C, after the batch under way was learnt and saved.
     """
-    if resume:
-        settings = replace(read_settings(out), samples=settings.samples)
-        source = out
-    elif (out / CHECKPOINT).exists():
+    if (out / CHECKPOINT).exists() or (out / WEIGHTS).exists():
         raise InputError(
-            "a run is there already", where=out, hint="--resume goes on with it; --out takes another folder"
+            "a training is there already", where=out, hint="--resume goes on with it; --out takes another folder"
         )
-    material = Material.load(source)
-    gains = material.preset(settings.preset)
-    settings = replace(settings, physics=replace(settings.physics, self_collision=material.character.self_collision))
-    world = engine.make(settings.engine, material.character, gains, settings.environments, settings.physics)
-    try:
-        env = ImitationEnv(world, material.clip, settings.task, settings.seed)
-        ppo = Ppo(env, settings.learning, settings.seed)
-        if resume:
-            ppo.load(out / CHECKPOINT)
-        else:
-            files.write_json(out / CONFIG, asdict(settings))
-            material.clip.save(out / CLIP)
-            material.gains.save(out / GAINS)
-        _loop(ppo, out, settings.samples, report)
-    finally:
-        world.close()
-    policy = ppo.policy.eval()
+    material = Material.load(source, char)
+    if not force:
+        material.check_quality()
+    _check_physics(material, settings)
+    configs.save(settings, out)
+    material.clip.save(out / CLIP)
+    material.gains.save(out / GAINS)
+    return _go_on(material, out, settings, 0, report, film)
+
+
+def resume(out: Path, values: Values, report: Report, *, film: Film | None = None) -> Evaluation:
+    """Go on from the checkpoint in ``out``, with some settings changed if ``values`` has any; errors as `train`."""
+    if not (out / CHECKPOINT).exists() and (out / WEIGHTS).exists():
+        raise InputError(
+            "the policy there is finished: its optimiser was not kept",
+            where=out,
+            hint=f"train anew with --config {out / configs.CONFIG} --out FOLDER",
+        )
+    before = configs.load(out)
+    done = read_checkpoint(out / CHECKPOINT)["samples"]
+    settings = configs.resumed(before, done, values)
+    material = Material.load(out)
+    material.preset(settings.preset)
+    if settings != before:
+        configs.save(settings, out)
+    return _go_on(material, out, settings, done, report, film)
+
+
+def _go_on(
+    material: Material, out: Path, settings: RunSettings, done: int, report: Report, film: Film | None
+) -> Evaluation:
+    """Learn stage after stage to the end of the samples, then export and evaluate."""
+    if done < settings.samples:
+        forget_results(out)
+        log = Log(out, done)
+        try:
+            with _interrupts() as interrupted:
+                for border in settings.borders():
+                    if done < border:
+                        done = _stage(material, out, settings, done, border, log, report, film, interrupted)
+        finally:
+            log.close()
+    policy = load_policy(out / CHECKPOINT)
     export(policy, out / POLICY)
-    found = _evaluate(material, settings, load_policy(out / CHECKPOINT), settings.engine, settings.episodes)
-    files.write_json(out / EVALUATION, finite(found.to_json()))
+    export_weights(policy, out / WEIGHTS)
+    found = _evaluate(material, settings, policy, settings.engine, settings.episodes)
+    write_evaluation(out, found.to_json(), settings.engine)
+    if film is not None:
+        film(out)
     return found
 
 
-def _loop(ppo: Ppo, out: Path, samples: int, report: Report) -> None:
-    """Learn until ``samples``, a row of metrics.csv a batch, a checkpoint a minute."""
-    start = saved = time.monotonic()
-    rows = _kept_rows(out / METRICS, ppo.samples)
-    before = float(rows[-1]["seconds"]) if rows else 0.0
-    with (out / METRICS).open("w", newline="", encoding="utf-8") as file:
-        writer: csv.DictWriter[str] | None = None
-        ppo.save(out / CHECKPOINT)  # a folder that cannot be written to is found now, not after a minute
-        while ppo.samples < samples:
-            figures = {"samples": 0.0, **ppo.iterate()}
-            figures |= {"samples": float(ppo.samples), "seconds": before + time.monotonic() - start}
-            if writer is None:
-                writer = csv.DictWriter(file, list(figures))
-                writer.writeheader()
-                writer.writerows(rows)
-            writer.writerow({key: f"{value:.8g}" for key, value in figures.items()})
-            file.flush()
-            if time.monotonic() - saved > SAVE_EVERY:
-                ppo.save(out / CHECKPOINT)
-                saved = time.monotonic()
-            report(figures)
-    ppo.save(out / CHECKPOINT)
-
-
-def _kept_rows(path: Path, samples: int) -> list[dict[str, str]]:
-    """Rows of an earlier part of the run, up to its checkpoint."""
-    if not samples or not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if float(row["samples"]) <= samples]
-
-
-def read_settings(folder: Path) -> RunSettings:
-    """The settings a run folder was made with."""
+def _stage(
+    material: Material,
+    out: Path,
+    settings: RunSettings,
+    done: int,
+    border: int,
+    log: Log,
+    report: Report,
+    film: Film | None,
+    interrupted: threading.Event,
+) -> int:
+    """Learn under one stage's settings from ``done`` to ``border`` samples; a checkpoint a minute. Returns the samples."""
+    now = settings.at(done)
+    world = engine.make(now.engine, material.character, material.preset(now.preset), now.environments, now.physics)
     try:
-        return TypeAdapter(RunSettings).validate_python(files.read_json(folder / CONFIG))
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{key}: {first['msg'].lower()}", where=folder / CONFIG) from problem
+        ppo = Ppo(ImitationEnv(world, material.clip, now.task, now.seed), now.learning, now.seed)
+        if done:
+            ppo.load(out / CHECKPOINT)
+        ppo.save(out / CHECKPOINT)  # a folder that cannot be written to is found now, not after a minute
+        start = saved = filmed = time.monotonic()
+        while ppo.samples < border:
+            figures = {"samples": 0.0, **ppo.iterate()}
+            clock = time.monotonic()
+            figures |= {"samples": float(ppo.samples), "seconds": log.seconds + clock - start}
+            log.write(figures)
+            report(figures)
+            if interrupted.is_set():
+                ppo.save(out / CHECKPOINT)
+                raise KeyboardInterrupt(
+                    f"interrupted after {ppo.samples:,} samples; the checkpoint is saved, --resume goes on"
+                )
+            if clock - saved > SAVE_EVERY:
+                ppo.save(out / CHECKPOINT)
+                saved = clock
+                if film is not None and clock - filmed > FILM_EVERY:
+                    film(out)
+                    filmed = time.monotonic()
+        ppo.save(out / CHECKPOINT)
+        log.seconds += time.monotonic() - start
+        return ppo.samples
+    finally:
+        world.close()
+
+
+def _check_physics(material: Material, settings: RunSettings) -> None:
+    """Refuse a body that explodes while it does no more than follow its reference.
+
+    Raises:
+        SolveError: in half of the environments within `SETTLE` steps.
+    """
+    gains, count = material.preset(settings.preset), min(settings.environments, 32)
+    world = engine.make(settings.engine, material.character, gains, count, settings.physics)
+    try:
+        env = ImitationEnv(world, material.clip, replace(settings.task, disturbance=NONE), settings.seed)
+        env.reset()
+        exploded = np.zeros(count, dtype=bool)
+        for _ in range(SETTLE):
+            env.step(np.zeros((count, env.action_size)))
+            exploded |= env.reason == REASONS.index("exploded")
+    finally:
+        world.close()
+    if 2 * exploded.sum() >= count:
+        raise SolveError(
+            f"{material.character.name} explodes at a timestep of 1/{1 / settings.physics.timestep:.0f} s:"
+            f" {exploded.sum()} of {count} bodies within {SETTLE * env.step_time:.1f} s",
+            hint="take softer gains with --preset, or halve the timestep: --set physics.timestep=0.00208333"
+            " --set physics.substeps=16",
+        )
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that a batch is finished first; the second one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def evaluate_folder(folder: Path, *, engine_name: str | None = None, episodes: int = 32, seed: int = 0) -> Evaluation:
     """Evaluate the policy of a run folder, in the engine it was trained in or in another."""
-    settings = replace(read_settings(folder), seed=seed)
-    policy = load_policy(folder / CHECKPOINT)
+    settings = replace(configs.load(folder), seed=seed)
+    policy = load_policy(weights(folder))
     return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes)
 
 
 def push_folder(folder: Path, *, engine_name: str | None = None, largest: float = 1000.0) -> dict[str, push.Survived]:
     """Scan the pushes the policy of a run folder survives."""
-    settings, material = read_settings(folder), Material.load(folder)
-    gains, task = material.preset(settings.preset), settings.task
-    task = replace(task, early_termination="none" if task.early_termination == "none" else "contact", resync=True)
-    task = replace(task, horizon=push.LONGEST + material.clip.duration, disturbance=NONE)
+    settings, material = configs.load(folder), Material.load(folder)
+    now = settings.at(settings.samples)
+    ends = "none" if now.task.early_termination == "none" else "contact"
+    horizon = push.LONGEST + material.clip.duration
+    task = replace(now.task, early_termination=ends, resync=True, horizon=horizon, disturbance=NONE)
 
     def make(count: int) -> ImitationEnv:
-        name = engine_name or settings.engine
-        world = engine.make(name, material.character, gains, count, settings.physics)
+        gains = material.preset(now.preset)
+        world = engine.make(engine_name or now.engine, material.character, gains, count, now.physics)
         return ImitationEnv(world, material.clip, task, settings.seed)
 
-    return push.scan(actor(load_policy(folder / CHECKPOINT)), make, largest)
+    return push.scan(actor(load_policy(weights(folder))), make, largest)
 
 
 def _evaluate(material: Material, settings: RunSettings, policy: Any, engine_name: str, episodes: int) -> Evaluation:
+    """Under the last stage's task; the profile is the training's first, if it is one that is reported."""
+    now = settings.at(settings.samples)
     return evaluate(
         actor(policy),
         material.character,
         material.clip,
-        material.preset(settings.preset),
-        settings.task,
+        material.preset(now.preset),
+        now.task,
         engine_name=engine_name,
-        physics=settings.physics,
+        physics=now.physics,
         episodes=episodes,
-        profile=settings.task.reward,
+        profile=settings.task.reward if settings.task.reward in REPORTED else REPORTED[0],
         seed=settings.seed + 1,
     )
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN: what could not be measured is null."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and value != value else value
