@@ -1,7 +1,10 @@
 """The MuJoCo engine against formulas: free fall, a servo at rest, torque limits, pushes, determinism."""
 
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -133,3 +136,24 @@ def test_unknown_engine_and_missing_gain_are_named(humanoid: Character):
     del some["left_knee"]
     with pytest.raises(InputError, match="left_knee"):
         engine.make("mujoco", humanoid, some, 1)
+
+
+def test_overload_is_where_mujoco_clamps_a_servo(humanoid: Character):
+    layout, random = humanoid.layout, np.random.default_rng(0)
+    world, qpos = make(humanoid, 3), rest(humanoid, 3, 0.1)
+    turn = np.concatenate([np.zeros((3, 6)), random.normal(0, 0.3, (3, layout.nv - 6))], axis=1)
+    world.reset(np.arange(3), qpos, random.normal(0, 1.0, (3, layout.nv)))
+    start = world._state.copy()
+    world.step(layout.integrate(qpos, turn)[:, 7:])
+    over = world.overload()
+    assert over.shape == (3, 8, len(humanoid.joints))
+    assert 0.05 < over.mean() < 0.95
+    data = mujoco.MjData(world.model)
+    for env in range(3):
+        data.ctrl[:] = world._control[env, 0, : world.model.nu]
+        for step in range(8):
+            state = world._out[env, step - 1] if step else start[env]
+            mujoco.mj_setState(world.model, data, state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+            mujoco.mj_forward(world.model, data)
+            clamped = np.abs(data.actuator_force) >= world.model.actuator_forcerange[:, 1]
+            assert np.logical_or.reduceat(clamped, layout.qvel_at - 6).tolist() == over[env, step].tolist()

@@ -57,6 +57,9 @@ class Ghost:
 
     def push(self, force): ...
 
+    def overload(self):
+        return None
+
     def close(self): ...
 
 

@@ -70,6 +70,13 @@ class Engine(Protocol):
         """Force ``(N, 3)`` in N, world, at the root link's COM, on every substep until the next call."""
         ...
 
+    def overload(self) -> np.ndarray | None:
+        """(N, S, J) whether a joint's servo, spring and damping together, asked for more than its torque limit.
+
+        In each of the S simulation steps of the last policy step; None if the engine cannot say.
+        """
+        ...
+
     def close(self) -> None:
         """Free processes and memory."""
         ...

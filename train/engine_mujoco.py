@@ -15,6 +15,7 @@ from motion import rotation
 from motion.gains import JointGain
 from motion.rotation import Array
 from train.engine import EngineSettings
+from train.servo import HELD
 
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL) | int(mujoco.mjtState.mjSTATE_XFRC_APPLIED)
@@ -31,6 +32,8 @@ def build(character: Character, gains: dict[str, JointGain], settings: EngineSet
     for geom in spec.geoms:
         geom.contype, geom.conaffinity = 1, int(settings.self_collision)
         geom.friction[0] = settings.friction
+    if settings.fixed_root:
+        spec.joint("root").damping = HELD
     floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0.0, 0.0, 1.0])
     floor.contype, floor.conaffinity = 0, 1
     floor.friction[0] = settings.friction
@@ -59,6 +62,7 @@ class MujocoEngine:
         self._rollout = rollout.Rollout(nthread=settings.threads if settings.threads > 1 else 0)
         size = mujoco.mj_stateSize(self.model, _STATE)
         self._state = np.zeros((count, size))
+        self._previous = np.zeros((count, size))
         self._out = np.zeros((count, settings.substeps, size))
         self._control = np.zeros((count, settings.substeps, mujoco.mj_stateSize(self.model, _CONTROL)))
         nq, nv = self.model.nq, self.model.nv
@@ -89,6 +93,7 @@ class MujocoEngine:
             nstep=self.settings.substeps,
             state=self._out,
         )
+        self._previous[:] = self._state
         self._state[:] = self._out[:, -1]
 
     def _servo(self, targets: Array) -> Array:
@@ -113,6 +118,18 @@ class MujocoEngine:
     def push(self, force: Array) -> None:
         at = self.model.nu + 6  # ctrl first, then (body, 6); body 0 is the world, body 1 the root
         self._control[:, :, at : at + 3] = force[:, None]
+
+    def overload(self) -> np.ndarray:
+        model, layout = self.model, self.layout
+        before = np.concatenate([self._previous[:, None], self._out[:, :-1]], axis=1)
+        qpos, qvel = before[..., 1 : 1 + model.nq], before[..., 1 + model.nq : 1 + model.nq + model.nv]
+        length = np.empty((self.count, self.settings.substeps, model.nu))
+        length[..., self._ball_u] = rotation.log(qpos[..., self._ball_q])
+        length[..., self._hinge_u] = qpos[..., layout.hinges]
+        spring = model.actuator_gainprm[:, 0] * (self._control[..., : model.nu] - length)
+        torque = spring + model.actuator_biasprm[:, 2] * qvel[..., 6:]
+        over = np.abs(torque) > model.actuator_forcerange[:, 1]
+        return np.logical_or.reduceat(over, layout.qvel_at - 6, axis=-1)
 
     def close(self) -> None:
         self._rollout.close()

@@ -95,6 +95,10 @@ class ImitationEnv:
         self.starts = Starts(settings.start, clip.duration, clip.loop)
         self.sim: State
         """the bodies after the last step, before any reset"""
+        self.ref: State
+        """the reference they are compared with"""
+        self.when = self.time.copy()
+        """(N,) seconds on the clip's clock after the last step, before any reset"""
         self.errors: Errors
         """of the last step, before any reset"""
 
@@ -160,7 +164,7 @@ class ImitationEnv:
             self.engine.reset(ids, back.qpos, back.qvel)
         sim = state_of(self.character, self.engine.qpos.copy(), self.engine.qvel.copy())
         ref = self.reference(self.time)
-        self.sim, self.errors = sim, self.measure.errors(sim, ref)
+        self.sim, self.ref, self.when, self.errors = sim, ref, self.time.copy(), self.measure.errors(sim, ref)
         reward = self.reward(self.errors, self.measure)
         self.reason = self._terminations(sim, ref)
         self.reason[broken] = REASONS.index("exploded")
