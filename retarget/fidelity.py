@@ -238,7 +238,8 @@ def _legs_as_wholes(body: Body, ours: Landmarks, theirs: Landmarks, source: Sour
         )
         stands = ours.rest[role][at] - ours.rest[role][0]
         hips = source.reference.positions[source.chains[role][0]]
-        middle = np.mean([source.reference.positions[source.chains[r][0]] for r in source.legs], axis=0)
+        pair = [c[0] for r, c in source.chains.items() if r.partition("_")[2] == role.partition("_")[2]]
+        middle = source.reference.positions[pair].mean(axis=0)
         rests = source.standing(role) - rotation.rotate(rotation.conjugate(source.reference.facing), hips - middle)
         rests[2] = min(rests[2], -1e-3)
         facing = np.cross(ours.across("leg"), UP)

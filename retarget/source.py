@@ -18,8 +18,9 @@ UPRIGHT = np.cos(np.deg2rad(40.0))
 """A rest pose whose legs hang and whose trunk rises within this cosine of the vertical is taken as standing."""
 NOISE_TIME = 0.016
 """seconds, standard deviation of the smoothing of the source: passes 5 Hz at nine tenths, 10 Hz at six"""
-NEAR = 0.3
-"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot"""
+NEAR, LOW = 0.2, 0.25
+"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot; over the share of the frames in
+which the leg is lowest"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ class Source:
                 hint="write a map with `mimic-pipe map` and edit it",
             )
         self.reference = self._reference()
-        self.feet = {r: c[self._foot(c)] for r, c in self.chains.items() if r.endswith("leg") and len(c) >= 2}
+        self.feet = {r: c[self._foot(r)] for r, c in self.chains.items() if r.endswith("leg") and len(c) >= 2}
         """leg → the joint that its foot turns about"""
 
     @property
@@ -68,14 +69,24 @@ class Source:
         """Whether it goes on four legs."""
         return "left_foreleg" in self.chains and "right_foreleg" in self.chains
 
-    def _foot(self, chain: tuple[int, ...]) -> int:
-        """Place of the foot in a leg's chain: after thigh and shank; on four legs the first joint near the ground."""
-        at = min(2, len(chain) - 1)
+    def _foot(self, role: str) -> int:
+        """Place of the foot in a leg's chain: after thigh and shank; on four legs the first joint near the ground, of both
+        sides together."""
+        pair = [c for r, c in self.chains.items() if r.partition("_")[2] == role.partition("_")[2]]
+        count = min(map(len, pair))
+        at = min(2, count - 1)
         if not self.quadruped:
-            return at
-        height = self.reference.positions[:, 2] - self.reference.positions[:, 2].min()
-        low = [k for k in range(at, len(chain)) if height[chain[k]] < NEAR * height[chain[0]]]
-        return low[0] if low else len(chain) - 1
+            return min(2, len(self.chains[role]) - 1)
+        height = np.mean([self._heights(chain[:count]) for chain in pair], axis=0)
+        low = [k for k in range(at, count) if height[k] < NEAR * height[0]]
+        return low[0] if low else count - 1
+
+    def _heights(self, chain: tuple[int, ...]) -> Array:
+        """Heights ``(n,)`` of a leg's joints over its lowest one while it stands: in the frames in which that is lowest."""
+        z = self.positions[:, chain, 2]
+        lowest = z.min(axis=1)
+        stands = lowest <= np.quantile(lowest, LOW)
+        return np.median(z[stands] - lowest[stands, None], axis=0)
 
     def standing(self, role: str) -> Array:
         """Where a foot stands, ``(3,)`` from the middle of its pair of hips (or shoulders), the source facing along x.
@@ -107,7 +118,7 @@ class Source:
         cosines = []
         if not self.quadruped:
             cosines.append(rotation.unit(positions[..., self.top(), :] - positions[..., self.pelvis, :])[..., 2])
-        for leg in self.legs:
+        for leg in (*self.legs, *(("left_foreleg", "right_foreleg") if self.quadruped else ())):
             chain = self.chains[leg]
             foot = chain[min(2, len(chain) - 1)]
             cosines.append(-rotation.unit(positions[..., foot, :] - positions[..., chain[0], :])[..., 2])
