@@ -9,6 +9,8 @@ root position, angular part first.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from characters.character import Character
@@ -39,6 +41,47 @@ class Tree:
                 chain.add(up)
                 up = int(self.parents[up])
             self.above.append(np.flatnonzero(np.isin(self.link, list(chain))))
+        self.row: list[np.ndarray] = [self.above[self.link[i]][self.above[self.link[i]] <= i] for i in range(self.nv)]
+        """per column i: the columns j ≤ i that H may couple it with, ascending; the last one is i itself"""
+        self.start = np.concatenate([[0], np.cumsum([len(row) for row in self.row])])
+        """(nv + 1,) where the rows of a packed lower triangle begin"""
+        self.at = np.full((self.nv, self.nv), -1)
+        """(nv, nv) where H[i, j], j ≤ i, is in a packed lower triangle; −1: it is zero"""
+        for i, row in enumerate(self.row):
+            self.at[i, row] = np.arange(self.start[i], self.start[i + 1])
+
+        self.runs = [
+            [(int(r[0]), int(r[-1]) + 1) for r in np.split(row, np.flatnonzero(np.diff(row) > 1) + 1)]
+            for row in self.row
+        ]
+        """per column: ``row`` as ranges"""
+        edges = np.flatnonzero(np.diff(self.link, prepend=-1, append=len(self.above)))
+        self.bodies = [(int(a), int(b)) for a, b in pairwise(edges)]
+        """ranges of columns that move the same links"""
+
+    def moving(self, links: np.ndarray) -> np.ndarray:
+        """(nv,) bool: columns that move any of the links (L,) bool."""
+        out = np.zeros(self.nv, dtype=bool)
+        for link in np.flatnonzero(links):
+            out[self.above[link]] = True
+        return out
+
+    def pieces(self, carrying: np.ndarray) -> list[tuple[int, int]]:
+        """Ranges of the columns that do not carry, (nv,) bool, from the root outward: chains without a branch."""
+        parents = self.parents
+        off = np.zeros(len(parents), dtype=bool)
+        off[self.link[~carrying]] = True
+        only = np.bincount(parents[1:], weights=off[1:], minlength=len(parents)) == 1
+        out: list[tuple[int, int]] = []
+        for first, last in self.bodies:
+            link = self.link[first]
+            if not off[link]:
+                continue
+            if out and out[-1][1] == first and off[parents[link]] and only[parents[link]]:
+                out[-1] = (out[-1][0], last)
+            else:
+                out.append((first, last))
+        return out
 
     def columns(self, pose: Pose) -> Array:
         """Spatial velocity ``(nv, 6, T)`` per unit qvel, about the root position."""
@@ -76,21 +119,31 @@ class Rows:
         self.matrix = np.zeros((links, 6, 6, frames))
         self.vector = np.zeros((links, 6, frames))
         self.cost = np.zeros(frames)
+        self.touched = np.zeros(links, dtype=bool)
+        """(L,) links of which a point was asked for"""
 
-    def turn(self, link: int, bone: Array, across: Array | float, about: Array | float, error: Array) -> None:
-        """Rotation error of a link.
+    def turns(self, bones: Array, across: Array, about: Array, errors: Array) -> None:
+        """Rotation errors of all links.
 
         Args:
-            bone: (3, T) world direction.
-            across, about: weights perpendicular to the bone and about it.
-            error: (3, T) rotation vector, world, that would mend it.
+            bones: (L, 3, T) world directions.
+            across, about: (L,) weights perpendicular to the bone and about it.
+            errors: (L, 3, T) rotation vectors, world, that would mend them.
         """
-        extra = about - across
-        along = np.einsum("it,it->t", bone, error)
-        self.matrix[link, :3, :3] += extra * bone[:, None] * bone[None] + across * np.eye(3)[:, :, None]
-        force = across * error + extra * along * bone
-        self.vector[link, :3] += force
-        self.cost += np.einsum("it,it->t", error, force)
+        extra, across = (about - across)[:, None], across[:, None]
+        for i in range(3):
+            weighed = extra * bones[:, i]
+            for j in range(i):
+                value = weighed * bones[:, j]
+                self.matrix[:, i, j] += value
+                self.matrix[:, j, i] += value
+            self.matrix[:, i, i] += weighed * bones[:, i] + across
+        along = bones[:, 0] * errors[:, 0] + bones[:, 1] * errors[:, 1] + bones[:, 2] * errors[:, 2]
+        along *= extra
+        for i in range(3):
+            force = across * errors[:, i] + along * bones[:, i]
+            self.vector[:, i] += force
+            self.cost += np.einsum("lt,lt->t", errors[:, i], force)
 
     def point(self, link: int, arm: Array, level: Array, vertical: Array, error: Array) -> None:
         """Position error of a point fixed to a link.
@@ -100,6 +153,7 @@ class Rows:
             level, vertical: (T,) weights of the horizontal and the vertical error.
             error: (3, T) displacement that would mend it.
         """
+        self.touched[link] = True
         x, y, z = arm
         m, v = self.matrix[link], self.vector[link]
         m[0, 0] += z * z * level + y * y * vertical
@@ -131,17 +185,20 @@ class Rows:
         v[5] += fz
 
     def normal_equations(self, tree: Tree, columns: Array) -> tuple[Array, Array]:
-        """JᵀWJ ``(nv, nv, T)``, its lower triangle only, and JᵀWe ``(nv, T)``."""
+        """JᵀWJ ``(tree.start[-1], T)``, its lower triangle packed as `Tree.at` says, and JᵀWe ``(nv, T)``."""
         matrix, vector = self.matrix, self.vector
         for link in range(len(matrix) - 1, 0, -1):
             matrix[tree.parents[link]] += matrix[link]
             vector[tree.parents[link]] += vector[link]
-        right = np.einsum("nkt,nkt->nt", columns, vector[tree.link])
-        out = np.zeros((tree.nv, tree.nv, columns.shape[-1]))
-        for i in range(tree.nv):
-            link = tree.link[i]
-            force = np.einsum("klt,lt->kt", matrix[link], columns[i])
-            above = tree.above[link]
-            above = above[above <= i]
-            out[i, above] = np.einsum("nkt,kt->nt", columns[above], force)
+        frames = columns.shape[-1]
+        right, out = np.empty((tree.nv, frames)), np.empty((tree.start[-1], frames))
+        for first, last in tree.bodies:
+            own = columns[first:last]
+            np.einsum("nkt,kt->nt", own, vector[tree.link[first]], out=right[first:last])
+            force = np.einsum("klt,nlt->nkt", matrix[tree.link[first]], own)
+            for i in range(first, last):
+                at = tree.start[i]
+                for a, b in tree.runs[i]:
+                    np.einsum("nkt,kt->nt", columns[a:b], force[i - first], out=out[at : at + b - a])
+                    at += b - a
         return out, right

@@ -7,6 +7,7 @@ import numpy as np
 from characters.character import Character, Joint
 from motion import rotation
 from motion.rotation import Array
+from retarget.assemble import Tree
 
 MARGIN = np.deg2rad(0.01)
 """How far inside a limit results are put, so that rounding in a file does not cross it."""
@@ -52,8 +53,8 @@ def clamp(character: Character, qpos: Array) -> Array:
     return out
 
 
-def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: float) -> None:
-    """Add the pull of broken limits to normal equations ``(nv, nv, T)`` and ``(nv, T)``.
+def add(character: Character, tree: Tree, qpos: Array, matrix: Array, right: Array, weight: float) -> None:
+    """Add the pull of broken limits to normal equations, packed as `Tree.at` says, and ``(nv, T)``.
 
     A hinge that sits at its limit and is pushed outward is held there; a ball outside its limits is pulled back along the
     way out.
@@ -66,7 +67,7 @@ def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: 
             pushed = ((angle <= joint.lower + 2 * MARGIN) & (right[dof] < 0)) | (
                 (angle >= joint.upper - 2 * MARGIN) & (right[dof] > 0)
             )
-            matrix[dof, dof] += np.where(pushed, 100.0 * weight, 0.0)
+            matrix[tree.at[dof, dof]] += np.where(pushed, 100.0 * weight, 0.0)
             continue
         local = qpos[:, at : at + 4]
         swing, twist = rotation.swing_twist(local, joint.twist_axis)
@@ -79,4 +80,4 @@ def add(character: Character, qpos: Array, matrix: Array, right: Array, weight: 
         for a in range(3):
             right[dof + a, out] += weight * error[a]
             for b in range(a + 1):
-                matrix[dof + a, dof + b, out] += weight * way[a] * way[b]
+                matrix[tree.at[dof + a, dof + b], out] += weight * way[a] * way[b]

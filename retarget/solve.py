@@ -3,7 +3,7 @@
 Minimised over the correction c to the first guess: target orientations, the root's path, feet pinned to footprints while
 they stand, foot clearance while they swing, no point under the ground, joint limits; and, across time, ‖ċ‖² and ‖c̈‖², so
 that what the source does smoothly stays smooth. Per frame the equations come from `retarget.assemble`; the coupling in
-time is diagonal, so the system has bandwidth 2·nv and one `scipy.linalg.solveh_banded` is one step.
+time is diagonal, so the system is banded and one step is a few banded solves (`retarget.smoothness`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
-from scipy.linalg import solveh_banded
 
 from characters import kinematics
 from characters.character import Character
@@ -22,6 +21,7 @@ from motion.rotation import Array
 from retarget import limits
 from retarget.assemble import Rows, Tree
 from retarget.footprints import Footprints
+from retarget.smoothness import Smoothness
 from retarget.targets import Targets
 
 RAISE, LOWER = 8.0, 0.25
@@ -183,7 +183,7 @@ def _descend(
         qpos (T, nq), which frames still moved in the last step (T,), and their damping (T,).
     """
     layout, tree = character.layout, Tree(character)
-    smooth = _Smoothness(tree.nv, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
+    smooth = Smoothness(tree, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
     damping, best = damping.copy(), None
     moving = ~held
     for k in range(begun, begun + settings.iterations):
@@ -194,7 +194,7 @@ def _descend(
         _root(rows, pose, targets)
         footprints.add(rows, pose, stage)
         matrix, right = rows.normal_equations(tree, tree.columns(pose))
-        limits.add(character, qpos, matrix, right, stage.limit)
+        limits.add(character, tree, qpos, matrix, right, stage.limit)
         correction = layout.difference(targets.qpos, qpos)
         pull = smooth.pull(correction)
         now = rows.cost + np.einsum("tn,tn->t", correction, pull)
@@ -208,7 +208,9 @@ def _descend(
                     correction = layout.difference(targets.qpos, qpos)
                     pull = smooth.pull(correction)
             best = _Best(now, qpos, matrix, right)
-        delta = smooth.step(matrix, right.T - pull, np.where(held, HELD, np.maximum(damping, stage.damping)))
+        delta = smooth.step(
+            matrix, right.T - pull, np.where(held, HELD, np.maximum(damping, stage.damping)), tree.moving(rows.touched)
+        )
         if not np.isfinite(delta).all():
             raise SolveError(
                 "the solve diverged", hint="is the source a body in motion? look at it with `mimic-pipe render`"
@@ -248,8 +250,7 @@ def _turns(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
     swing, twist = rotation.swing_twist(relative, targets.bones)
     error = rotation.rotate(pose.rotations, rotation.log(swing) + twist[..., None] * targets.bones).transpose(1, 2, 0)
     bones = rotation.rotate(pose.rotations, targets.bones).transpose(1, 2, 0)
-    for link in range(len(bones)):
-        rows.turn(link, bones[link], targets.across[link], targets.about[link], error[link])
+    rows.turns(bones, targets.across, targets.about, error)
 
 
 def _root(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
@@ -271,65 +272,4 @@ class _Best:
     def restore(self, frames: np.ndarray, qpos: Array, matrix: Array, right: Array, cost: Array) -> None:
         """Put frames (T,) back, in place."""
         qpos[frames], cost[frames] = self.qpos[frames], self.cost[frames]
-        matrix[:, :, frames], right[:, frames] = self.matrix[:, :, frames], self.right[:, frames]
-
-
-class _Smoothness:
-    """λ₁‖Dc‖² + λ₂‖D²c‖² on the correction c, and the banded step."""
-
-    def __init__(self, nv: int, frames: int, fps: float, settings: SolveSettings, bridge: np.ndarray | bool = False):
-        self.nv, self.frames = nv, frames
-        weight = np.where(np.broadcast_to(bridge, nv), settings.smooth_turn, 1.0)
-        weight[:3], weight[3:6] = settings.smooth_root, settings.smooth_turn
-        tau = settings.smooth_time * fps
-        self.first, self.second = 0.5 * weight * tau**2, weight * tau**4
-        one = np.zeros((3, frames))  # diagonals 0, 1, 2 of D'D and D²'D² along time
-        two = np.zeros((3, frames))
-        if frames > 1:
-            one[0, :-1] += 1
-            one[0, 1:] += 1
-            one[1, :-1] -= 1
-        if frames > 2:
-            two[0, :-2] += 1
-            two[0, 1:-1] += 4
-            two[0, 2:] += 1
-            two[1, :-2] -= 2
-            two[1, 1:-1] -= 2
-            two[2, :-2] += 1
-        self.bands = one[:, :, None] * self.first + two[:, :, None] * self.second
-        """(3, T, nv)"""
-
-    def pull(self, correction: Array) -> Array:
-        """S c ``(T, nv)`` of corrections c ``(T, nv)``."""
-        bands, frames = self.bands, self.frames
-        out = bands[0] * correction
-        for k in (1, 2):
-            if frames > k:
-                out[:-k] += bands[k, :-k] * correction[k:]
-                out[k:] += bands[k, :-k] * correction[:-k]
-        return out
-
-    def step(self, matrix: Array, force: Array, damping: Array) -> Array:
-        """Solve (H + S + D) δ = force.
-
-        Args:
-            matrix: (nv, nv, T) lower triangle of H.
-            force: (T, nv).
-            damping: (T,) the diagonal of D, the same for all coordinates of a frame.
-
-        Returns:
-            δ (T, nv).
-        """
-        nv, frames, bands = self.nv, self.frames, self.bands
-        band = np.zeros((frames, nv, 2 * nv + 1))
-        for j in range(nv):
-            band[:, j, : nv - j] = matrix[j:, j].T
-        band[:, :, 0] += bands[0] + damping[:, None]
-        band[:, :, nv] += bands[1]
-        band[:, :, 2 * nv] += bands[2]
-        flat = band.reshape(frames * nv, 2 * nv + 1).T
-        try:
-            solution = solveh_banded(flat, force.reshape(-1), overwrite_ab=True, lower=True, check_finite=False)
-        except np.linalg.LinAlgError as error:
-            raise SolveError("the solve became singular") from error
-        return solution.reshape(frames, nv)
+        matrix[:, frames], right[:, frames] = self.matrix[:, frames], self.right[:, frames]
