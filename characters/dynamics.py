@@ -149,6 +149,37 @@ def inverse_dynamics(character: Character, qpos: Array, qvel: Array, qacc: Array
     return out
 
 
+def implicit_acceleration(
+    character: Character, qpos: Array, qvel: Array, torque: Array, damping: Array, timestep: float
+) -> Array:
+    """Accelerations ``(T, nv)`` of the body in the air when damping acts at the velocity reached after ``timestep`` s.
+
+    They solve (M + Δt·D)·a = torque − D·qvel − bias, where bias is gravity and what rotation itself asks for.
+
+    Args:
+        qpos: (T, nq).
+        qvel: (T, nv).
+        torque: (T, nv) generalised forces, N and N·m, in qvel's convention.
+        damping: (nv,) the diagonal D, N·s/m and N·m·s/rad.
+    """
+    compiled = model(character)
+    data = mujoco.MjData(compiled)
+    diagonal = compiled.M_rowadr + compiled.M_rownnz - 1
+    bias, out = np.empty(compiled.nv), np.empty((len(qpos), compiled.nv))
+    forces = torque - damping * qvel
+    for t in range(len(qpos)):
+        data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
+        mujoco.mj_kinematics(compiled, data)
+        mujoco.mj_comPos(compiled, data)
+        mujoco.mj_makeM(compiled, data)
+        mujoco.mj_comVel(compiled, data)
+        mujoco.mj_rne(compiled, data, 0, bias)
+        data.M[diagonal] += timestep * damping
+        mujoco.mj_factorM(compiled, data)
+        mujoco.mj_solveM(compiled, data, out[t : t + 1], (forces[t] - bias)[None])
+    return out
+
+
 def self_penetration(character: Character, qpos: Array) -> Array:
     """How deep ``(T,)`` the worst pair of links overlaps, metres; pairs that are adjacent or overlap at rest do not count."""
     compiled = _collider(character)

@@ -12,7 +12,7 @@ from motion.errors import InputError, nearest
 from motion.gains import JointGain
 from motion.rotation import Array
 
-ENGINES = ("mujoco",)
+ENGINES = ("mujoco", "pybullet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class EngineSettings:
     """links collide with each other (character.toml's `self_collision` decides by default)"""
     threads: int = 2
     """simulation threads or worker processes"""
+    fixed_root: bool = False
+    """the root stays where `Engine.reset` puts it: servos are tried out on a body held in the air"""
 
     @property
     def control_step(self) -> float:
@@ -102,4 +104,8 @@ def make(
         from train.engine_mujoco import MujocoEngine
 
         return MujocoEngine(character, gains, count, settings)
+    if name == "pybullet":
+        from train.engine_pybullet import PybulletEngine
+
+        return PybulletEngine(character, gains, count, settings)
     raise InputError(f"no engine {name!r}", hint=nearest(name, ENGINES))

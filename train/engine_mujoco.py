@@ -15,6 +15,7 @@ from motion import rotation
 from motion.gains import JointGain
 from motion.rotation import Array
 from train.engine import EngineSettings
+from train.servo import HELD
 
 _STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL) | int(mujoco.mjtState.mjSTATE_XFRC_APPLIED)
@@ -31,6 +32,8 @@ def build(character: Character, gains: dict[str, JointGain], settings: EngineSet
     for geom in spec.geoms:
         geom.contype, geom.conaffinity = 1, int(settings.self_collision)
         geom.friction[0] = settings.friction
+    if settings.fixed_root:
+        spec.joint("root").damping = HELD
     floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0.0, 0.0, 1.0])
     floor.contype, floor.conaffinity = 0, 1
     floor.friction[0] = settings.friction
