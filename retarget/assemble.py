@@ -9,13 +9,13 @@ root position, angular part first.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from characters.character import Character
 from characters.kinematics import Pose
-from motion import rotation
 from motion.rotation import Array
 
 
@@ -51,10 +51,10 @@ class Tree:
             self.at[i, row] = np.arange(self.start[i], self.start[i + 1])
 
         self.runs = [
-            [(int(r[0]), int(r[-1]) + 1) for r in np.split(row, np.flatnonzero(np.diff(row) > 1) + 1)]
+            [(int(r[0]), int(r[-1]) + 1) for r in np.split(row[3:], np.flatnonzero(np.diff(row[3:]) > 1) + 1) if len(r)]
             for row in self.row
         ]
-        """per column: ``row`` as ranges"""
+        """per column: ``row`` as ranges, but for the root's way"""
         edges = np.flatnonzero(np.diff(self.link, prepend=-1, append=len(self.above)))
         self.bodies = [(int(a), int(b)) for a, b in pairwise(edges)]
         """ranges of columns that move the same links"""
@@ -83,33 +83,65 @@ class Tree:
                 out.append((first, last))
         return out
 
-    def columns(self, pose: Pose) -> Array:
+    def columns(self, placed: Placed) -> Array:
         """Spatial velocity ``(nv, 6, T)`` per unit qvel, about the root position."""
         character, layout = self.character, self.character.layout
-        turn = rotation.to_matrix(pose.rotations).transpose(1, 2, 3, 0)
-        place = (pose.positions - pose.positions[:, :1]).transpose(1, 2, 0)
-        out = np.zeros((self.nv, 6, pose.positions.shape[0]))
+        axes, place = placed.axes, placed.arms
+        out = np.zeros((self.nv, 6, place.shape[-1]))
         out[:3, 3:] = np.eye(3)[:, :, None]
-        out[3:6, :3] = turn[0].transpose(1, 0, 2)
+        out[3:6, :3] = axes[0]
         for j, joint in enumerate(character.joints):
             at, child = layout.qvel_at[j], joint.child
-            axes = (
-                turn[child].transpose(1, 0, 2)
-                if joint.type == "ball"
-                else np.einsum("ikt,k->it", turn[child], joint.axis)[None]
-            )
-            out[at : at + len(axes), :3] = axes
-            out[at : at + len(axes), 3:] = _cross(place[child], axes)
+            own = axes[child] if joint.type == "ball" else placed.direction(child, joint.axis)[None]
+            out[at : at + len(own), :3] = own
+            _cross(place[child], own, out[at : at + len(own), 3:])
         return out
 
 
-def _cross(a: Array, b: Array) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A pose for the equations: frames-last."""
+
+    root: Array
+    """(3, T) root position"""
+    arms: Array
+    """(L, 3, T) link origins from it"""
+    turns: Array
+    """(L, 4, T) link orientations, wxyz"""
+    axes: Array
+    """(L, 3, 3, T) of each link: its x, y and z axis in the world"""
+
+    @classmethod
+    def of(cls, pose: Pose) -> Placed:
+        """Of a pose of T frames."""
+        positions, turns = pose.positions.transpose(1, 2, 0), pose.rotations.transpose(1, 2, 0)
+        w, x, y, z = turns.transpose(1, 0, 2)
+        axes = np.empty((len(turns), 3, 3, turns.shape[-1]))
+        xs, ys, zs = 2.0 * x, 2.0 * y, 2.0 * z
+        xx, yy, zz = x * xs, y * ys, z * zs
+        axes[:, 0, 0], axes[:, 1, 1], axes[:, 2, 2] = 1.0 - yy - zz, 1.0 - xx - zz, 1.0 - xx - yy
+        for i, j, product, other in ((0, 1, x * ys, w * zs), (2, 0, x * zs, w * ys), (1, 2, y * zs, w * xs)):
+            axes[:, i, j], axes[:, j, i] = product + other, product - other
+        return cls(positions[0], positions - positions[0], turns, axes)
+
+    def direction(self, link: int, local: Array) -> Array:
+        """World direction ``(3, T)`` of a vector (3,) in a link's frame."""
+        return (local @ self.axes[link].reshape(3, -1)).reshape(3, -1)
+
+    def points(self, link: int, local: Array) -> Array:
+        """Points ``(K, 3)`` of a link's frame in the world, from the root: ``(K, 3, T)``."""
+        return (local @ self.axes[link].reshape(3, -1)).reshape(len(local), 3, -1) + self.arms[link]
+
+    def heights(self, link: int, local: Array) -> Array:
+        """World z ``(K, T)`` of points ``(K, 3)`` of a link's frame."""
+        return local @ self.axes[link, :, 2] + (self.arms[link, 2] + self.root[2])
+
+
+def _cross(a: Array, b: Array, out: Array) -> None:
     """a × b of frames-last vectors: a ``(3, T)``, b ``(N, 3, T)``."""
-    out = np.empty_like(b)
     out[:, 0] = a[1] * b[:, 2] - a[2] * b[:, 1]
     out[:, 1] = a[2] * b[:, 0] - a[0] * b[:, 2]
     out[:, 2] = a[0] * b[:, 1] - a[1] * b[:, 0]
-    return out
 
 
 class Rows:
@@ -145,44 +177,48 @@ class Rows:
             self.vector[:, i] += force
             self.cost += np.einsum("lt,lt->t", errors[:, i], force)
 
-    def point(self, link: int, arm: Array, level: Array, vertical: Array, error: Array) -> None:
-        """Position error of a point fixed to a link.
+    def points(self, link: int, arms: Array, level: Array, vertical: Array, errors: Array) -> None:
+        """Position errors of points fixed to a link.
 
         Args:
-            arm: (3, T) the point from the root position.
-            level, vertical: (T,) weights of the horizontal and the vertical error.
-            error: (3, T) displacement that would mend it.
+            arms: (K, 3, T) the points from the root position.
+            level, vertical: (K, T) weights of the horizontal and the vertical errors.
+            errors: (K, 3, T) displacements that would mend them.
         """
         self.touched[link] = True
-        x, y, z = arm
+        x, y, z = arms.transpose(1, 0, 2)
         m, v = self.matrix[link], self.vector[link]
-        m[0, 0] += z * z * level + y * y * vertical
-        m[1, 1] += z * z * level + x * x * vertical
-        m[2, 2] += (x * x + y * y) * level
+        lx, ly, lz, vx, vy = level * x, level * y, level * z, vertical * x, vertical * y
+        lzz = _summed(lz, z)
+        m[0, 0] += lzz + _summed(vy, y)
+        m[1, 1] += lzz + _summed(vx, x)
+        m[2, 2] += _summed(lx, x) + _summed(ly, y)
+        above, right = lz.sum(axis=0), lx.sum(axis=0)
         for i, j, value in (
-            (0, 1, -x * y * vertical),
-            (0, 2, -x * z * level),
-            (1, 2, -y * z * level),
-            (0, 4, -z * level),
-            (0, 5, y * vertical),
-            (1, 3, z * level),
-            (1, 5, -x * vertical),
-            (2, 3, -y * level),
-            (2, 4, x * level),
+            (0, 1, -_summed(vx, y)),
+            (0, 2, -_summed(lx, z)),
+            (1, 2, -_summed(ly, z)),
+            (0, 4, -above),
+            (0, 5, vy.sum(axis=0)),
+            (1, 3, above),
+            (1, 5, -vx.sum(axis=0)),
+            (2, 3, -ly.sum(axis=0)),
+            (2, 4, right),
         ):
             m[i, j] += value
             m[j, i] += value
-        m[3, 3] += level
-        m[4, 4] += level
-        m[5, 5] += vertical
-        fx, fy, fz = level * error[0], level * error[1], vertical * error[2]
-        self.cost += error[0] * fx + error[1] * fy + error[2] * fz
-        v[0] += y * fz - z * fy
-        v[1] += z * fx - x * fz
-        v[2] += x * fy - y * fx
-        v[3] += fx
-        v[4] += fy
-        v[5] += fz
+        total = level.sum(axis=0)
+        m[3, 3] += total
+        m[4, 4] += total
+        m[5, 5] += vertical.sum(axis=0)
+        fx, fy, fz = level * errors[:, 0], level * errors[:, 1], vertical * errors[:, 2]
+        self.cost += _summed(errors[:, 0], fx) + _summed(errors[:, 1], fy) + _summed(errors[:, 2], fz)
+        v[0] += _summed(y, fz) - _summed(z, fy)
+        v[1] += _summed(z, fx) - _summed(x, fz)
+        v[2] += _summed(x, fy) - _summed(y, fx)
+        v[3] += fx.sum(axis=0)
+        v[4] += fy.sum(axis=0)
+        v[5] += fz.sum(axis=0)
 
     def normal_equations(self, tree: Tree, columns: Array) -> tuple[Array, Array]:
         """JᵀWJ ``(tree.start[-1], T)``, its lower triangle packed as `Tree.at` says, and JᵀWe ``(nv, T)``."""
@@ -197,8 +233,14 @@ class Rows:
             np.einsum("nkt,kt->nt", own, vector[tree.link[first]], out=right[first:last])
             force = np.einsum("klt,nlt->nkt", matrix[tree.link[first]], own)
             for i in range(first, last):
-                at = tree.start[i]
+                at = tree.start[i] + min(3, i + 1)
+                out[tree.start[i] : at] = force[i - first, 3 : 3 + min(3, i + 1)]  # the root's way
                 for a, b in tree.runs[i]:
                     np.einsum("nkt,kt->nt", columns[a:b], force[i - first], out=out[at : at + b - a])
                     at += b - a
         return out, right
+
+
+def _summed(a: Array, b: Array) -> Array:
+    """Σ a·b over the points: (K, T) and (K, T) to (T,)."""
+    return np.einsum("kt,kt->t", a, b)

@@ -18,7 +18,7 @@ from characters.character import Character
 from motion import rotation
 from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
-from retarget.assemble import Rows
+from retarget.assemble import Placed, Rows
 from retarget.targets import Targets, intervals
 
 if TYPE_CHECKING:
@@ -129,35 +129,32 @@ class Footprints:
             out[name] = flags | (claimed & (lowest < DOWN * size) & still)
         return out
 
-    def add(self, rows: Rows, pose: kinematics.Pose, settings: SolveSettings) -> None:
+    def add(self, rows: Rows, placed: Placed, settings: SolveSettings) -> None:
         """Add pins, clearance and the ground to the rows."""
-        root = pose.positions[:, 0]
         support = self.support
         for link in np.unique(support.link):
-            which = np.flatnonzero(support.link == link)
-            points = place(pose, link, support.points[which])
-            height = points[..., 2] - support.radius[which]
-            lowest = height.min(axis=1, keepdims=True)
+            which = support.link == link
+            local = support.points[which]
+            height = placed.heights(link, local) - support.radius[which, None]
+            lowest = height.min(axis=0)
             if link not in self.stance and lowest.min(initial=0.0) >= 0:
                 continue  # nothing of it is under the ground
-            pinned = np.exp(-(((height - lowest) / PIN_SHARE) ** 2))
-            resting = np.exp(-(((height - lowest) / REST_SHARE) ** 2))
-            stands = self.stance.get(link)
-            for k in range(len(which)):
-                below = height[:, k] < 0
-                level = np.zeros(len(root))
-                vertical = np.where(below, settings.ground, 0.0)
-                error = np.zeros((3, len(root)))
-                error[2] = -height[:, k]
-                if stands is not None:
-                    level = np.where(stands, settings.pin * self.hold[link] * pinned[:, k], 0.0)
-                    error[:2] = (self.anchors[link][:, k] - points[:, k, :2]).T
-                    vertical = np.where(stands & ~below, settings.ground * self.hold[link] * resting[:, k], vertical)
-                    swings = ~stands & ~below
-                    vertical = np.where(swings, settings.clearance * self.swing[link] * pinned[:, k], vertical)
-                    error[2] = np.where(swings, self.clearance[link] - lowest[:, 0], error[2])
-                if level.any() or vertical.any():
-                    rows.point(link, (points[:, k] - root).T, level, vertical, error)
+            points = placed.points(link, local)
+            below, level = height < 0, np.zeros_like(height)
+            vertical = np.where(below, settings.ground, 0.0)
+            errors = np.zeros_like(points)
+            errors[:, 2] = -height
+            if link in self.stance:
+                stands, over = self.stance[link], (height - lowest) / PIN_SHARE
+                over *= over
+                pinned = np.exp(-over)
+                level = np.where(stands, settings.pin * self.hold[link], 0.0) * pinned
+                errors[:, :2] = self.anchors[link].transpose(1, 2, 0) - placed.root[:2] - points[:, :2]
+                resting = np.exp(-((PIN_SHARE / REST_SHARE) ** 2) * over) * (settings.ground * self.hold[link])
+                swinging = settings.clearance * self.swing[link] * pinned
+                vertical = np.where(below, vertical, np.where(stands, resting, swinging))
+                errors[:, 2] = np.where(stands | below, errors[:, 2], self.clearance[link] - lowest)
+            rows.points(link, points, level, vertical, errors)
 
 
 def place(pose: kinematics.Pose, link: int, points: Array) -> Array:

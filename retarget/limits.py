@@ -69,13 +69,16 @@ def add(character: Character, tree: Tree, qpos: Array, matrix: Array, right: Arr
             )
             matrix[tree.at[dof, dof]] += np.where(pushed, 100.0 * weight, 0.0)
             continue
-        local = qpos[:, at : at + 4]
-        swing, twist = rotation.swing_twist(local, joint.twist_axis)
-        outside = (twist < joint.lower) | (twist > joint.upper) | (swing[:, 0] < np.cos(0.5 * joint.swing_limit))
+        w, *vector = np.ascontiguousarray(qpos[:, at : at + 4].T)
+        along = joint.twist_axis @ np.array(vector)
+        twist = 2.0 * np.arctan2(np.where(w < 0, -along, along), np.abs(w))
+        cosine = np.cos(0.5 * joint.swing_limit)
+        outside = (twist < joint.lower) | (twist > joint.upper) | (w * w + along * along < cosine * abs(cosine))
         out = np.flatnonzero(outside)
         if not len(out):
             continue
-        error = rotation.log(rotation.relative(local[out], clamp_ball(joint, local[out]))).T
+        local = qpos[out, at : at + 4]
+        error = rotation.log(rotation.relative(local, clamp_ball(joint, local))).T
         way = error / np.maximum(np.sqrt((error**2).sum(axis=0)), 1e-12)
         for a in range(3):
             right[dof + a, out] += weight * error[a]

@@ -15,11 +15,10 @@ from scipy import ndimage
 
 from characters import kinematics
 from characters.character import Character
-from motion import rotation
 from motion.errors import SolveError
 from motion.rotation import Array
 from retarget import limits
-from retarget.assemble import Rows, Tree
+from retarget.assemble import Placed, Rows, Tree
 from retarget.footprints import Footprints
 from retarget.smoothness import Smoothness
 from retarget.targets import Targets
@@ -31,6 +30,8 @@ SLACK = 1e-4
 """Share by which a frame's cost may rise, because its neighbours gain."""
 FAILED = 1.5
 """A frame whose cost rose by this factor goes back, with its neighbours."""
+HALF_TURN = 1e-9
+"""Cosine, or sine, of half an angle below which its axis is not defined."""
 HELD = 1e12
 """Damping of a frame that must not move."""
 
@@ -185,15 +186,15 @@ def _descend(
     layout, tree = character.layout, Tree(character)
     smooth = Smoothness(tree, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
     damping, best = damping.copy(), None
-    moving = ~held
+    moving, wanted = ~held, np.ascontiguousarray(targets.rotations.transpose(1, 2, 0))
     for k in range(begun, begun + settings.iterations):
         stage = _stage(settings, k)
-        pose = kinematics.forward(character, qpos)
+        placed = Placed.of(kinematics.forward(character, qpos))
         rows = Rows(len(character.links), len(qpos))
-        _turns(rows, pose, targets)
-        _root(rows, pose, targets)
-        footprints.add(rows, pose, stage)
-        matrix, right = rows.normal_equations(tree, tree.columns(pose))
+        _turns(rows, placed, targets, wanted)
+        _root(rows, placed, targets)
+        footprints.add(rows, placed, stage)
+        matrix, right = rows.normal_equations(tree, tree.columns(placed))
         limits.add(character, tree, qpos, matrix, right, stage.limit)
         correction = layout.difference(targets.qpos, qpos)
         pull = smooth.pull(correction)
@@ -245,19 +246,48 @@ def _bridge(character: Character) -> np.ndarray:
     return np.array([i for i in np.flatnonzero(above) if i > 0 and i not in legs], dtype=int)
 
 
-def _turns(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
-    relative = rotation.relative(pose.rotations, targets.rotations)
-    swing, twist = rotation.swing_twist(relative, targets.bones)
-    error = rotation.rotate(pose.rotations, rotation.log(swing) + twist[..., None] * targets.bones).transpose(1, 2, 0)
-    bones = rotation.rotate(pose.rotations, targets.bones).transpose(1, 2, 0)
-    rows.turns(bones, targets.across, targets.about, error)
+def _turns(rows: Rows, placed: Placed, targets: Targets, wanted: Array) -> None:
+    """Rows for the orientations ``wanted`` (L, 4, T): the swing of each bone and the twist about it."""
+    count = len(wanted)
+    bones = np.stack([placed.direction(link, targets.bones[link]) for link in range(count)])
+    w, x, y, z = _relative(placed.turns.transpose(1, 0, 2), wanted.transpose(1, 0, 2))
+    a, b, c = bones.transpose(1, 0, 2)
+    along = x * a + y * b + z * c
+    half = np.sqrt(w * w + along * along)  # cosine of half the swing
+    straight = half < HALF_TURN
+    safe = np.where(straight, 1.0, half)
+    cosine, sine = np.where(straight, 1.0, w / safe), np.where(straight, 0.0, along / safe)
+    twist = 2.0 * np.arctan2(np.where(w < 0, -along, along), np.abs(w))
+    turned = sine * w
+    swing = np.empty_like(bones)
+    swing[:, 0] = cosine * x - turned * a - sine * (y * c - z * b)
+    swing[:, 1] = cosine * y - turned * b - sine * (z * a - x * c)
+    swing[:, 2] = cosine * z - turned * c - sine * (x * b - y * a)
+    size = np.sqrt(np.einsum("lit,lit->lt", swing, swing))
+    swing *= np.where(size > HALF_TURN, 2.0 * np.arctan2(size, half) / np.maximum(size, HALF_TURN), 2.0)[:, None]
+    swing += twist[:, None] * bones
+    rows.turns(bones, targets.across, targets.about, swing)
 
 
-def _root(rows: Rows, pose: kinematics.Pose, targets: Targets) -> None:
-    error = (targets.root - pose.positions[:, 0]).T
-    frames = error.shape[1]
-    level, vertical = np.full(frames, targets.root_weight[0]), np.full(frames, targets.root_weight[2])
-    rows.point(0, np.zeros_like(error), level, vertical, error)
+def _relative(a: Array, b: Array) -> tuple[Array, Array, Array, Array]:
+    """b ⊗ a⁻¹ of quaternions (4, L, T): what is left from a to b, in the world."""
+    aw, ax, ay, az = a
+    bw, bx, by, bz = b
+    return (
+        bw * aw + bx * ax + by * ay + bz * az,
+        bx * aw - bw * ax + bz * ay - by * az,
+        by * aw - bw * ay + bx * az - bz * ax,
+        bz * aw - bw * az + by * ax - bx * ay,
+    )
+
+
+def _root(rows: Rows, placed: Placed, targets: Targets) -> None:
+    error = (targets.root.T - placed.root)[None]
+    level, vertical = (
+        np.full_like(error[:, 0], targets.root_weight[0]),
+        np.full_like(error[:, 0], targets.root_weight[2]),
+    )
+    rows.points(0, np.zeros_like(error), level, vertical, error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

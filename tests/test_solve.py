@@ -15,7 +15,7 @@ from motion import rotation
 from motion.errors import SolveError
 from motion.rotation import Array
 from retarget import limits, solve
-from retarget.assemble import Rows, Tree
+from retarget.assemble import Placed, Rows, Tree
 from retarget.footprints import Footprints
 from retarget.refine import targets_of
 from retarget.smoothness import Smoothness
@@ -61,7 +61,8 @@ def test_normal_equations_are_those_of_the_explicit_jacobian(body: Character) ->
             part, weight = jacobian[:, :3], np.zeros((frames, 3, 3))
             weight[:, 0, 0] = weight[:, 1, 1] = a
             weight[:, 2, 2] = b
-            rows.point(link, (point - pose.positions[:, 0]).T, a, b, error.T)
+            arm = (point - pose.positions[:, 0]).T
+            rows.points(link, arm[None], a[None], b[None], error.T[None])
         else:
             bone = rotation.unit(rng.normal(size=(frames, 3)))
             along = bone[:, :, None] * bone[:, None]
@@ -75,7 +76,7 @@ def test_normal_equations_are_those_of_the_explicit_jacobian(body: Character) ->
         matrix += np.einsum("tki,tkl,tlj->tij", part, weight, part)
         right += np.einsum("tki,tkl,tl->ti", part, weight, error)
         cost += np.einsum("tk,tkl,tl->t", error, weight, error)
-    ours, force = rows.normal_equations(tree, tree.columns(pose))
+    ours, force = rows.normal_equations(tree, tree.columns(Placed.of(pose)))
     scale = np.abs(matrix).max()
     for i in range(nv):
         for j in range(i + 1):
@@ -97,8 +98,9 @@ def test_a_descent_step_follows_the_cost(humanoid: Character) -> None:
     pose = kinematics.forward(humanoid, qpos)
     point = pose.points(link, np.array([0.1, 0.0, -0.02]))
     rows, tree = Rows(len(humanoid.links), 1), Tree(humanoid)
-    rows.point(link, (point - pose.positions[:, 0]).T, np.array([3.0]), np.array([7.0]), (goal - point).T)
-    _, force = rows.normal_equations(tree, tree.columns(pose))
+    arm, error = point - pose.positions[:, 0], goal - point
+    rows.points(link, arm[..., None], np.array([[3.0]]), np.array([[7.0]]), error[..., None])
+    _, force = rows.normal_equations(tree, tree.columns(Placed.of(pose)))
     assert rows.cost[0] == pytest.approx(cost(qpos))
     step = 1e-6 * np.eye(layout.nv)
     gradient = [(cost(layout.integrate(qpos, s[None])) - cost(layout.integrate(qpos, -s[None]))) / 2e-6 for s in step]
@@ -384,10 +386,10 @@ def test_the_solve_lowers_its_cost(body: Character) -> None:
     footprints, settings = Footprints.of(body, targets), SolveSettings()
 
     def cost(qpos: Array) -> float:
-        rows, pose = Rows(len(body.links), len(qpos)), kinematics.forward(body, qpos)
-        solve._turns(rows, pose, targets)
-        solve._root(rows, pose, targets)
-        footprints.add(rows, pose, settings)
+        rows, placed = Rows(len(body.links), len(qpos)), Placed.of(kinematics.forward(body, qpos))
+        solve._turns(rows, placed, targets, targets.rotations.transpose(1, 2, 0))
+        solve._root(rows, placed, targets)
+        footprints.add(rows, placed, settings)
         return float(rows.cost.sum())
 
     assert cost(solve.solve(body, targets).qpos) < 0.02 * cost(targets.qpos)
