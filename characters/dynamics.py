@@ -150,23 +150,34 @@ def inverse_dynamics(character: Character, qpos: Array, qvel: Array, qacc: Array
 
 
 def implicit_acceleration(
-    character: Character, qpos: Array, qvel: Array, torque: Array, damping: Array, timestep: float
+    character: Character,
+    qpos: Array,
+    qvel: Array,
+    torque: Array,
+    damping: Array,
+    timestep: float,
+    *,
+    was: Array,
+    applied: Array,
 ) -> Array:
-    """Accelerations ``(T, nv)`` of the body in the air when damping acts at the velocity reached after ``timestep`` s.
+    """Accelerations ``(T, nv)`` when damping acts at the velocity reached after ``timestep`` s.
 
-    They solve (M + Δt·D)·a = torque − D·qvel − bias, where bias is gravity and what rotation itself asks for.
+    They solve (M + Δt·D)·a = torque − D·qvel − bias + rest. Bias is gravity and what rotation itself asks for; the rest is
+    what the last step's acceleration does not owe to bias and ``applied``: contacts and limits, taken to act on unchanged.
 
     Args:
         qpos: (T, nq).
         qvel: (T, nv).
         torque: (T, nv) generalised forces, N and N·m, in qvel's convention.
         damping: (nv,) the diagonal D, N·s/m and N·m·s/rad.
+        was: (T, nv) qvel one step earlier; NaN where that is unknown, and the rest is then nothing.
+        applied: (T, nv) generalised forces of that step, damping included.
     """
     compiled = model(character)
     data = mujoco.MjData(compiled)
     diagonal = compiled.M_rowadr + compiled.M_rownnz - 1
-    bias, out = np.empty(compiled.nv), np.empty((len(qpos), compiled.nv))
-    forces = torque - damping * qvel
+    bias, inertial, out = np.empty(compiled.nv), np.empty(compiled.nv), np.empty((len(qpos), compiled.nv))
+    forces, change, known = torque - damping * qvel, (qvel - was) / timestep, np.isfinite(was[:, 0])
     for t in range(len(qpos)):
         data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
         mujoco.mj_kinematics(compiled, data)
@@ -174,9 +185,13 @@ def implicit_acceleration(
         mujoco.mj_makeM(compiled, data)
         mujoco.mj_comVel(compiled, data)
         mujoco.mj_rne(compiled, data, 0, bias)
+        force = forces[t] - bias
+        if known[t]:
+            mujoco.mj_mulM(compiled, data, inertial, change[t])
+            force += inertial + bias - applied[t]
         data.M[diagonal] += timestep * damping
         mujoco.mj_factorM(compiled, data)
-        mujoco.mj_solveM(compiled, data, out[t : t + 1], (forces[t] - bias)[None])
+        mujoco.mj_solveM(compiled, data, out[t : t + 1], force[None])
     return out
 
 

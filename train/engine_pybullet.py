@@ -9,11 +9,12 @@ so that it shakes bodies whose damping it over- or underestimates.
 from __future__ import annotations
 
 import ctypes
-import io
 import multiprocessing
+import os
 import signal
 import tempfile
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -32,7 +33,20 @@ from train.engine import EngineSettings
 from train.servo import Servo
 
 
-with redirect_stdout(io.StringIO()):  # it says when it was built, and stdout is for results
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on the process's stderr, where PyBullet says when it was built."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _silent():
     import pybullet
 
 GRAVITY = 9.81
@@ -73,13 +87,16 @@ class _Shared(NamedTuple):
     mass: Array
     """(N, L) factors on masses and inertias"""
 
-    @classmethod
-    def shapes(cls, character: Character, count: int) -> list[tuple[int, int]]:
-        nq, nv = character.layout.nq, character.layout.nv
-        return [(count, n) for n in (nq, nv, nq - 7, nq - 7, 1, 3, 1, len(character.links))]
+    over: Array
+    """(N, S·J) 1 where a servo asked for more than its torque limit, per simulation step and joint"""
 
     @classmethod
-    def over(cls, memory: list[Any], shapes: list[tuple[int, int]], rows: slice) -> _Shared:
+    def shapes(cls, character: Character, count: int, substeps: int) -> list[tuple[int, int]]:
+        nq, nv, joints = character.layout.nq, character.layout.nv, len(character.joints)
+        return [(count, n) for n in (nq, nv, nq - 7, nq - 7, 1, 3, 1, joints + 1, substeps * joints)]
+
+    @classmethod
+    def views(cls, memory: list[Any], shapes: list[tuple[int, int]], rows: slice) -> _Shared:
         """Views of rows of shared memory."""
         blocks = (
             np.frombuffer(block, dtype=np.float64).reshape(shape) for block, shape in zip(memory, shapes, strict=True)
@@ -93,6 +110,7 @@ class _Worlds:
     def __init__(self, plan: _Plan, shared: _Shared):
         self.shared, self.settings = shared, plan.settings
         self.layout = layout = plan.character.layout
+        self.over = shared.over.reshape(len(shared.over), plan.settings.substeps, -1)
         self.servo = Servo(plan.character, plan.gains, plan.settings.timestep, fixed_root=plan.settings.fixed_root)
         axes = np.array([urdf_text.principal(link)[0] for link in plan.character.links])
         self.root_com, self.root_axes = plan.character.links[0].com, axes[0]
@@ -100,6 +118,7 @@ class _Worlds:
         self.turned = bool((self.axes[:, 0] < 1.0).any())
         self.balls_q = layout.quaternions[1:, None] + np.arange(4)
         self.balls_u = layout.quaternion_dofs[1:, None] + np.arange(3)
+        self.was, self.applied = np.empty_like(shared.qvel), np.zeros_like(shared.qvel[:, 6:])
         places = range(len(shared.qpos))
         self.clients = [_client(plan.settings) for _ in places[::BODIES_PER_WORLD]]
         self.bodies = [_Body(plan, self.clients[i // BODIES_PER_WORLD], i % BODIES_PER_WORLD) for i in places]
@@ -107,6 +126,7 @@ class _Worlds:
     def reset(self, ids: list[int]) -> None:
         """Put bodies where the shared qpos and qvel say."""
         qpos, qvel = self.shared.qpos[ids], self.shared.qvel[ids]
+        self.was[ids] = np.nan
         turn = qpos[:, 3:7]
         arm, angular = rotation.rotate(turn, self.root_com), rotation.rotate(turn, qvel[:, 3:6])
         place = (qpos[:, :3] + arm).tolist()
@@ -124,8 +144,11 @@ class _Worlds:
         pushed = np.flatnonzero(shared.force.any(axis=1)).tolist()
         for k in range(self.settings.substeps):
             target = np.where(k < shared.delay, shared.before, shared.targets)
-            torque = self._to_axes(self.servo.torque(shared.qpos, shared.qvel, target)).tolist()
-            for body, row in zip(self.bodies, torque, strict=True):
+            torque = self.servo.torque(shared.qpos, shared.qvel, target, self.was, self.applied)
+            limited = np.clip(torque, -self.servo.limit, self.servo.limit)
+            self.over[:, k] = np.logical_or.reduceat(limited != torque, self.layout.qvel_at - 6, axis=1)
+            self.was[:], self.applied[:] = shared.qvel, limited
+            for body, row in zip(self.bodies, self._to_axes(limited).tolist(), strict=True):
                 body.drive(row)
             for i in pushed:
                 self.bodies[i].push(shared.force[i].tolist())
@@ -312,9 +335,9 @@ class PybulletEngine:
         self.character, self.settings, self.count = character, settings, count
         self._folder = tempfile.TemporaryDirectory(prefix="mimic-pybullet-")
         plan = _Plan(character, str(urdf_text.write(character, Path(self._folder.name))), gains, settings)
-        shapes = _Shared.shapes(character, count)
+        shapes = _Shared.shapes(character, count, settings.substeps)
         memory = [multiprocessing.RawArray(ctypes.c_double, rows * columns) for rows, columns in shapes]
-        self._shared = _Shared.over(memory, shapes, slice(None))
+        self._shared = _Shared.views(memory, shapes, slice(None))
         self.qpos, self.qvel = self._shared.qpos, self._shared.qvel
         self.qpos[:] = character.rest
         self._worlds: _Worlds | None = None
@@ -347,6 +370,9 @@ class PybulletEngine:
 
     def push(self, force: Array) -> None:
         self._shared.force[:] = force
+
+    def overload(self) -> np.ndarray:
+        return self._shared.over.reshape(self.count, self.settings.substeps, -1) > 0
 
     def close(self) -> None:
         if self._worlds is not None:
@@ -412,7 +438,7 @@ def _work(pipe: Connection, plan: _Plan, memory: list[Any], shapes: list[tuple[i
     """A worker's life: commands until the pipe ends, as it does when the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     try:
-        worlds = _Worlds(plan, _Shared.over(memory, shapes, rows))
+        worlds = _Worlds(plan, _Shared.views(memory, shapes, rows))
         pipe.send(None)
         while True:
             command, *arguments = pipe.recv()
