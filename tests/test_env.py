@@ -57,7 +57,7 @@ class Ghost:
 
     def push(self, force): ...
 
-    def overload(self):
+    def overload(self) -> np.ndarray | None:
         return None
 
     def close(self): ...

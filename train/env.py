@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from characters import shapes
-from characters.kinematics import Pose
 from motion import rotation
 from motion.clip import Clip
 from motion.errors import InputError
@@ -17,7 +15,7 @@ from motion.rotation import Array
 from train import observation
 from train.disturbance import NONE, Disturbance, Disturbances
 from train.engine import Engine
-from train.falling import may_touch
+from train.falling import fallen, may_touch
 from train.reference import Reference
 from train.reward import Errors, Measure, profile
 from train.starts import Starts
@@ -25,8 +23,6 @@ from train.state import State, state_of
 
 REASONS = ("none", "contact", "deviation", "exploded")
 """why an episode was terminated, by number"""
-TOUCH = 0.005
-"""metres: a link whose lowest point is below this touches the ground"""
 LONGEST = 60.0
 """seconds of an episode for which the reference is tabulated"""
 EXPLODED = 100.0
@@ -86,7 +82,7 @@ class ImitationEnv:
         """(N, 3) what the reference is moved by: xy only"""
         self.horizon = settings.horizon if clip.loop else clip.duration
         self.table = Reference(clip, self.character, clip.duration + min(self.horizon, LONGEST) + 1.0)
-        self._forbidden = ~may_touch(clip, self.character)
+        self._may_touch = may_touch(clip, self.character)
         self.observation_size = observation.size(self.character)
         self.action_size = self.layout.nv - 6
         self.reason = np.zeros(self.count, dtype=int)
@@ -201,7 +197,11 @@ class ImitationEnv:
 
     def phase(self) -> Array:
         """(N,) in [0, 1)."""
-        phase = self.time / self.clip.duration
+        return self.phase_at(self.time)
+
+    def phase_at(self, time: Array) -> Array:
+        """Phases ``(n,)`` in [0, 1) of clip times ``(n,)``."""
+        phase = time / self.clip.duration
         return phase % 1.0 if self.clip.loop else np.clip(phase, 0.0, 1.0)
 
     def _time_is_up(self) -> np.ndarray:
@@ -228,10 +228,5 @@ class ImitationEnv:
             strayed = (away > self.settings.deviation_com) | (turn > self.settings.deviation_root)
             reason[strayed] = REASONS.index("deviation")
         if how in ("contact", "both"):
-            reason[self.fallen(sim)] = REASONS.index("contact")
+            reason[fallen(self.character, sim, self._may_touch)] = REASONS.index("contact")
         return reason
-
-    def fallen(self, sim: State) -> np.ndarray:
-        """(N,) whether a link that may not touch the ground does."""
-        low = shapes.link_heights(self.character, Pose(sim.positions, sim.rotations)) < TOUCH
-        return np.any(low & self._forbidden, axis=1)

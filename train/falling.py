@@ -7,6 +7,7 @@ import numpy as np
 from characters import kinematics, shapes
 from characters.character import Character
 from motion.clip import Clip
+from train.state import State
 
 NEAR = 0.03
 """metres: a link that comes this close in the clip may touch. A walking shin is 4 cm up at the ankle and may not"""
@@ -14,6 +15,8 @@ LYING = 0.10
 """metres: where the trunk comes this close, as in rolls, crawls and get-ups, lying is no fall and every link may touch"""
 TALL = 1.7
 """metres of the body these lengths are for; they scale with height"""
+TOUCH = 0.005
+"""metres: a link whose lowest point is below this touches the ground"""
 RATE = 120.0
 """poses a second that are looked at"""
 
@@ -29,3 +32,13 @@ def may_touch(clip: Clip, character: Character) -> np.ndarray:
     if lowest[sorted({0} | spine)].min() < LYING * scale:
         return np.ones(len(character.links), dtype=bool)
     return np.array([link.name in allowed for link in character.links]) | (lowest < NEAR * scale)
+
+
+def touching(character: Character, state: State) -> np.ndarray:
+    """(N, L) whether a link touches the ground."""
+    return shapes.link_heights(character, kinematics.Pose(state.positions, state.rotations)) < TOUCH
+
+
+def fallen(character: Character, state: State, may: np.ndarray) -> np.ndarray:
+    """(N,) whether a link touches the ground that may not, by `may_touch` (L,)."""
+    return np.any(touching(character, state) & ~may, axis=1)

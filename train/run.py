@@ -215,11 +215,18 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def evaluate_folder(folder: Path, *, engine_name: str | None = None, episodes: int = 32, seed: int = 0) -> Evaluation:
+def evaluate_folder(
+    folder: Path,
+    *,
+    engine_name: str | None = None,
+    episodes: int = 32,
+    seed: int = 0,
+    record: Path | None = None,
+) -> Evaluation:
     """Evaluate the policy of a run folder, in the engine it was trained in or in another."""
     settings = replace(configs.load(folder), seed=seed)
     policy = load_policy(weights(folder))
-    return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes)
+    return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record)
 
 
 def push_folder(folder: Path, *, engine_name: str | None = None, largest: float = 1000.0) -> dict[str, push.Survived]:
@@ -238,7 +245,14 @@ def push_folder(folder: Path, *, engine_name: str | None = None, largest: float 
     return push.scan(actor(load_policy(weights(folder))), make, largest)
 
 
-def _evaluate(material: Material, settings: RunSettings, policy: Any, engine_name: str, episodes: int) -> Evaluation:
+def _evaluate(
+    material: Material,
+    settings: RunSettings,
+    policy: Any,
+    engine_name: str,
+    episodes: int,
+    record: Path | None = None,
+) -> Evaluation:
     """Under the last stage's task; the profile is the training's first, if it is one that is reported."""
     now = settings.at(settings.samples)
     return evaluate(
@@ -252,4 +266,6 @@ def _evaluate(material: Material, settings: RunSettings, policy: Any, engine_nam
         episodes=episodes,
         profile=settings.task.reward if settings.task.reward in REPORTED else REPORTED[0],
         seed=settings.seed + 1,
+        noisy=actor(policy, noise=1.0, seed=settings.seed + 1),
+        record=record,
     )
