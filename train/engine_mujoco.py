@@ -29,6 +29,7 @@ def build(character: Character, gains: dict[str, JointGain], settings: EngineSet
     spec.option.timestep = settings.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations = SOLVER_ITERATIONS
+    spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)  # a body that explodes shall be seen to
     for geom in spec.geoms:
         geom.contype, geom.conaffinity = 1, int(settings.self_collision)
         geom.friction[0] = settings.friction
@@ -55,6 +56,7 @@ class MujocoEngine:
     def __init__(self, character: Character, gains: dict[str, JointGain], count: int, settings: EngineSettings):
         self.character, self.settings, self.count = character, settings, count
         self.layout = character.layout
+        mujoco.set_mju_user_warning(lambda text: None)  # it would print each, and leave a log file where the user is
         self.model = build(character, gains, settings)
         self._models = [self.model] * count  # one for all until `vary`
         self._datas = [mujoco.MjData(self.model) for _ in range(settings.threads)]
