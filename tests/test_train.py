@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import resource
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +20,9 @@ torch = pytest.importorskip("torch")
 
 from characters.character import Character  # noqa: E402
 from motion.clip import Clip, CycleOffset  # noqa: E402
-from motion.errors import InputError  # noqa: E402
+from motion.errors import InputError, SolveError  # noqa: E402
 from motion.gains import Gains, JointGain  # noqa: E402
-from train import run, settings  # noqa: E402
+from train import folder, run, settings  # noqa: E402
 from train.engine import EngineSettings  # noqa: E402
 from train.env import EnvSettings  # noqa: E402
 from train.ppo import PpoSettings, load_policy  # noqa: E402
@@ -143,6 +147,151 @@ def test_gains_of_another_body_or_without_the_preset_are_refused(source: Path, t
     with pytest.raises(InputError, match="expected gains of humanoid, found those of atlas"):
         train(source, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
+
+
+def test_a_clip_of_another_body_is_refused(source: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="clip stand is of humanoid, whose joints are not those of atlas") as caught:
+        train(source, tmp_path / "policy", char="atlas")
+    assert "retarget it with --char atlas" in str(caught.value.hint)
+    assert not (tmp_path / "policy").exists()
+
+
+def test_gains_that_miss_a_joint_are_refused(source: Path, tmp_path: Path):
+    gains = Gains.load(source / "gains.json")
+    short = {name: gain for name, gain in gains.presets["soft"].items() if name != "left_knee"}
+    gains.model_copy(update={"presets": {"soft": short}}).save(source / "gains.json")
+    with pytest.raises(InputError, match="gains miss joint 'left_knee'"):
+        train(source, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
+
+
+def test_a_clip_that_failed_validation_needs_force(source: Path, tmp_path: Path):
+    clip = Clip.load(source / "clip.json")
+    replace(clip, quality={"passed": False, "failed": ["seam", "pop"]}).save(source / "clip.json")
+    with pytest.raises(InputError, match="clip stand failed validation: seam, pop") as caught:
+        train(source, tmp_path / "policy")
+    assert "--force" in str(caught.value.hint)
+    assert not (tmp_path / "policy").exists()
+    train(source, tmp_path / "policy", force=True)
+
+
+def test_a_body_that_explodes_is_found_before_learning(source: Path, tmp_path: Path):
+    gains = Gains.load(source / "gains.json")
+    wild = {name: JointGain(kp=1e9, kd=0.0, torque_limit=1e9) for name in gains.presets["soft"]}
+    gains.model_copy(update={"presets": {"soft": wild}}).save(source / "gains.json")
+    with pytest.raises(SolveError, match=r"humanoid explodes at a timestep of 1/240 s: \d of 8 bodies") as caught:
+        train(source, tmp_path / "policy")
+    assert "--preset" in str(caught.value.hint)
+    assert not (tmp_path / "policy").exists()
+
+
+class Interrupter:
+    """Presses Ctrl-C when a batch is reported."""
+
+    def __init__(self, batch: int):
+        self.left = batch
+
+    def __call__(self, figures: dict[str, float]) -> None:
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_saves_and_the_rest_is_as_if_it_had_not_been(source: Path, tmp_path: Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(source, whole)
+    with pytest.raises(KeyboardInterrupt, match="interrupted after 64 samples; the checkpoint is saved, --resume"):
+        run.train(source, parts, SMALL, Interrupter(1))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resume(parts)
+    a, b = load_policy(whole / "checkpoint.pt").state_dict(), load_policy(parts / "checkpoint.pt").state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(source: Path, tmp_path: Path, monkeypatch):
+    out = tmp_path / "policy"
+    train(source, out, replace(SMALL, samples=64))
+    before = (out / "checkpoint.pt").read_bytes()
+    with limited(20_000), pytest.raises(InputError, match="cannot write") as caught:
+        resume(out, samples=256)
+    assert "disk full" in str(caught.value.hint)
+    assert (out / "checkpoint.pt").read_bytes() == before
+    assert not list(out.glob(".*.part"))
+    resume(out, samples=128)
+
+
+@contextmanager
+def limited(size: int):
+    """No file of this process may grow beyond ``size`` bytes: writing fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_stages_change_the_settings_on_the_way(source: Path, tmp_path: Path):
+    out = tmp_path / "policy"
+    staged = replace(SMALL, stages=(settings.Stage(0.5, {"task.reward": "paper-2018", "learning.gamma": 0.9}),))
+    train(source, out, staged)
+    with (out / "metrics.csv").open() as file:
+        assert [float(row["samples"]) for row in csv.DictReader(file)] == [64, 128, 192]
+    plain = tmp_path / "plain"
+    train(source, plain)
+    rewards = [[row["reward"] for row in csv.DictReader((folder / "metrics.csv").open())] for folder in (out, plain)]
+    assert rewards[0][:2] == rewards[1][:2]
+    assert rewards[0][2] < rewards[1][2]  # the plain sums of the last stage give less
+
+
+def test_what_resuming_changes_is_kept(source: Path, tmp_path: Path):
+    out = tmp_path / "policy"
+    train(source, out, replace(SMALL, samples=64))
+    resume(out, **{"samples": 128, "task.residual": 0.25})
+    (change,) = settings.load(out).history
+    assert (change.samples, change.was) == (64, {"samples": 64, "task.residual": 0.5})
+    assert settings.load(out).task.residual == 0.25
+
+
+def test_what_ships_is_enough_to_evaluate(source: Path, tmp_path: Path):
+    out, shipped = tmp_path / "policy", tmp_path / "shipped"
+    found = train(source, out)
+    folder.ship(out, shipped)
+    ours = {"config.json", "clip.json", "gains.json", "metrics.csv", "policy.pt", "policy.onnx", "evaluation.json"}
+    assert {path.name for path in shipped.iterdir()} == ours
+    folder.ship(out, out)
+    assert {path.name for path in out.iterdir()} == ours
+    assert run.evaluate_folder(out, episodes=2).normalized_return == found.normalized_return
+    with pytest.raises(InputError, match="the policy there is finished") as caught:
+        resume(out)
+    assert "--config" in str(caught.value.hint)
+    with pytest.raises(InputError, match=r"expected a finished training with config\.json"):
+        folder.ship(source, shipped)
+
+
+def test_a_thinned_curve_keeps_its_end():
+    text = "samples,reward\n" + "".join(f"{k},{k / 3:.8g}\n" for k in range(1, 1001))
+    rows = list(csv.DictReader(folder.thinned(text, 100).splitlines()))
+    assert len(rows) == 100
+    assert rows[-1] == {"samples": "1000", "reward": "333.33"}
+
+
+def test_tensorboard_reads_the_curve(source: Path, tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "policy"
+    train(source, out, replace(SMALL, samples=64))
+    resume(out, samples=192)
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    with (out / "metrics.csv").open() as file:
+        rows = [(int(row["samples"]), float(row["reward"])) for row in csv.DictReader(file)]
+    read = [(event.step, event.value) for event in events.Scalars("reward")]
+    assert [step for step, _ in read] == [step for step, _ in rows] == [64, 128, 192]
+    np.testing.assert_allclose([value for _, value in read], [value for _, value in rows], rtol=1e-5)
+    assert "episodes/contact" in events.Tags()["scalars"]
 
 
 def test_help_does_not_wait_for_torch():

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from motion import files
 from train.policy import Policy
-from train.ppo import CHECKPOINT
+from train.ppo import CHECKPOINT, write_checkpoint
 
 OPSET = 17
 
@@ -36,5 +35,4 @@ def export(policy: Policy, path: Path) -> None:
 
 def export_weights(policy: Policy, path: Path) -> None:
     """Write ``policy.pt``: a checkpoint of the policy alone, critic included, that `train.ppo.load_policy` reads."""
-    with files.atomic(path) as file:
-        torch.save({"version": CHECKPOINT, "policy": policy.state_dict()}, file)
+    write_checkpoint({"version": CHECKPOINT, "policy": policy.state_dict()}, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from motion import files
 from motion.clip import Clip
 from motion.errors import InputError, nearest
 from motion.gains import Gains, JointGain
+from train.push import Survived
 from train.settings import CONFIG
 
 CLIP, GAINS, METRICS, LOGS = "clip.json", "gains.json", "metrics.csv", "tensorboard"
@@ -95,6 +96,17 @@ def write_evaluation(folder: Path, found: dict[str, Any], own_engine: str) -> No
         files.write_json(path, {**finite(found), ELSEWHERE: kept.get(ELSEWHERE, {})})
     else:
         files.write_json(path, {**kept, ELSEWHERE: {**kept.get(ELSEWHERE, {}), found["engine"]: finite(found)}})
+
+
+def stored_evaluation(folder: Path, engine: str) -> dict[str, Any] | None:
+    """What evaluation.json says of the policy in an engine; None if it says nothing."""
+    kept = files.read_json(folder / EVALUATION) if (folder / EVALUATION).exists() else {}
+    return kept if kept.get("engine") == engine else kept.get(ELSEWHERE, {}).get(engine)
+
+
+def write_push(folder: Path, found: dict[str, Survived], engine: str) -> None:
+    """Write push.json: the largest forces survived, by direction."""
+    files.write_json(folder / PUSH, {"engine": engine, **{name: asdict(each) for name, each in found.items()}})
 
 
 def forget_results(folder: Path) -> None:

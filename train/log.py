@@ -96,7 +96,7 @@ def _events(folder: Path, done: int):
         file.flush()
 
     put(Event(file_version="brain.Event:2"))
-    put(Event(step=done, session_log=SessionLog(status=SessionLog.START)))  # drops what an earlier part wrote beyond it
+    put(Event(step=done + 1, session_log=SessionLog(status=SessionLog.START)))  # drops what was beyond the checkpoint
 
     def record(figures: dict[str, float]) -> None:
         values = [

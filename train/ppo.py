@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,8 +209,7 @@ class Ppo:
             "samples": self.samples,
             "world": world,
         }
-        with files.atomic(path) as temporary:
-            torch.save(content, temporary)
+        write_checkpoint(content, path)
 
     def load(self, path: Path) -> None:
         """Go on where `save` was called: bit-exact if the engine is.
@@ -228,6 +228,14 @@ class Ppo:
         except (KeyError, RuntimeError, ValueError) as problem:
             text = str(problem).splitlines()[0]
             raise InputError(f"checkpoint of another training: {text}", where=path) from problem
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values. Through memory: on a full disk torch's own writer hides the cause."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with files.atomic(path) as file:
+        file.write(buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
