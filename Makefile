@@ -14,7 +14,7 @@ TRAIN  := .venv/.train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
-        train evaluate push test check format bench bench-train results clean
+        train evaluate push skill skills evaluate-all test check format bench bench-train results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,13 @@ evaluate: $(TRAIN)  ## normalised return of policies/CHAR/CLIP
 	$(MIMIC) evaluate policies/$(CHAR)/$(NAME) $(ARGS)
 push: $(TRAIN)  ## how hard a push the policy survives, by phase and direction
 	$(MIMIC) push policies/$(CHAR)/$(NAME) $(ARGS)
+
+skill: $(TRAIN)  ## raw_mocap/CLIP to a policy of CHAR: retarget, validate, train, evaluate, push
+	$(MIMIC) skill $(SOURCE) --char $(CHAR) $(ARGS)
+skills: $(TRAIN)  ## every skill of train/skills.toml, and docs/results/skills.md
+	$(MIMIC) skills $(ARGS)
+evaluate-all: $(TRAIN)  ## measure every policy in policies/ again
+	$(MIMIC) evaluate-all $(ARGS)
 
 test: $(DEV)  ## all tests
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal $(ARGS)
