@@ -105,7 +105,7 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
     frames = len(targets.qpos)
     if frames <= settings.window:
         qpos = _solve_window(character, targets, footprints, settings)
-        return Solution(qpos, footprints.standing(character, targets, qpos))
+        return Solution(qpos, _standing(character, targets, footprints, qpos, settings))
     layout = character.layout
     out = np.empty_like(targets.qpos)
     step = settings.window - settings.overlap
@@ -121,7 +121,19 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
         out[start:stop] = part
         if stop == frames:
             break
-    return Solution(out, footprints.standing(character, targets, out))
+    return Solution(out, _standing(character, targets, footprints, out, settings))
+
+
+def _standing(
+    character: Character, targets: Targets, footprints: Footprints, qpos: Array, settings: SolveSettings
+) -> dict[str, np.ndarray]:
+    """`Footprints.standing`, a window at a time; a frame's speed is that to the next, so windows share one."""
+    frames, parts = len(qpos), []
+    for start in range(0, frames, settings.window):
+        index = np.arange(start, min(start + settings.window + 1, frames))
+        stands = footprints.take(index).standing(character, take(targets, index), qpos[index])
+        parts.append({link: flags[: settings.window] for link, flags in stands.items()})
+    return {link: np.concatenate([part[link] for part in parts]) for link in parts[0]}
 
 
 def take(targets: Targets, index: np.ndarray) -> Targets:
