@@ -19,6 +19,36 @@ class JointGain(FileModel):
     torque_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class EngineProof(FileModel):
+    """How a preset did in an engine, with the root held in the air. Errors are RMS over time, of the worst joint."""
+
+    passed: bool
+    """within what `pipeline.prove` allows"""
+    rest_deg: float
+    """off the rest pose"""
+    rest_joint: str
+    tracking_deg: float
+    """off the clip"""
+    tracking_joint: str
+    tracking_by_joint: dict[str, float]
+    lookahead: float
+    """seconds by which the targets ran ahead of the clip"""
+    without_lookahead_deg: float
+    quiver_deg: float
+    """the part of both errors that is faster than about 20 Hz"""
+    saturated_share: float
+    """of the simulation steps at the torque limit"""
+
+
+class Proof(FileModel):
+    """What ``gains.json`` keeps of a trial in the engines."""
+
+    clip: str
+    timestep: float
+    engines: dict[str, dict[str, EngineProof]]
+    """engine → preset"""
+
+
 class Gains(FileModel):
     """Content of ``gains.json``."""
 

@@ -199,20 +199,32 @@ def phase(clip: Path, cycle: tuple[float, float] | None, loop: bool | None, as_j
 @cli.command()
 @clip
 @click.option("--preset", default="default", show_default=True, help="Preset to show; all are written.")
+@click.option("--prove", is_flag=True, help="Try them in the engines, the root held; exit code 1 if default fails.")
 @as_json
-def gains(clip: Path, preset: str, as_json: bool) -> int:
+def gains(clip: Path, preset: str, prove: bool, as_json: bool) -> int:
     """Derive the PD gains of a retargeted CLIP again, and write its gains.json."""
     from pipeline import stages
 
     if preset not in stages.gain_rules.PRESETS:
         raise InputError(f"no preset {preset!r}", hint=nearest(preset, stages.gain_rules.PRESETS))
-    path, derived = stages.gains(clip)
+    path, derived = stages.gains(clip, prove=prove)
+    proof = derived.evidence.get("proof", {"engines": {}})["engines"]
+    code = 0 if all(presets["default"]["passed"] for presets in proof.values()) else 1
     if as_json:
         console.emit_json(derived.model_dump())
-        return 0
+        return code
     rows = [(joint, gain.kp, gain.kd, gain.torque_limit) for joint, gain in derived.presets[preset].items()]
     console.table(("joint", "kp N·m/rad", "kd N·m·s/rad", "limit N·m"), rows, title=f"{preset} gains of {path}")
-    return 0
+    columns = ("rest_deg", "rest_joint", "tracking_deg", "tracking_joint", "without_lookahead_deg", "quiver_deg")
+    columns += ("saturated_share", "passed")
+    rows = [
+        (engine, name, *(found[column] for column in columns))
+        for engine, presets in proof.items()
+        for name, found in presets.items()
+    ]
+    if rows:
+        console.table(("engine", "preset", *columns), rows, title="root held in the air; RMS of the worst joint")
+    return code
 
 
 @cli.command()

@@ -29,6 +29,7 @@ from motion.motion import Motion
 from pipeline import export as exports
 from pipeline import lock, loops, sources
 from pipeline import phase as phases
+from pipeline import prove as proofs
 from pipeline import samples as sample_clips
 from pipeline.phase import PhaseReport
 from pipeline.results import Checked, Created, Ingested, Inspection, Retargeted, RetargetSettings
@@ -158,11 +159,14 @@ def phase(path: Path | str, *, cycle: tuple[float, float] | None = None, loop: b
     return Retargeted(folder, clip, report, verdict, ())
 
 
-def gains(path: Path | str) -> tuple[Path, Gains]:
-    """Derive the PD gains of a clip again and write them beside it."""
+def gains(path: Path | str, *, prove: bool = False) -> tuple[Path, Gains]:
+    """Derive the PD gains of a clip again and write them beside it, with their proof in the engines if wanted."""
     file = clip_file(path)
     clip = Clip.load(file)
-    derived = gain_rules.derive(_character(clip), clip)
+    character = _character(clip)
+    derived = gain_rules.derive(character, clip)
+    if prove:
+        derived.evidence["proof"] = proofs.prove(character, clip, derived).model_dump()
     with lock.claim(file.parent) as staging:
         derived.save(staging / GAINS)
     return file.parent / GAINS, derived

@@ -33,8 +33,6 @@ def build(character: Character, gains: dict[str, JointGain], settings: EngineSet
     for geom in spec.geoms:
         geom.contype, geom.conaffinity = 1, int(settings.self_collision)
         geom.friction[0] = settings.friction
-    if settings.fixed_root:
-        spec.joint("root").damping = HELD
     floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0.0, 0.0, 1.0])
     floor.contype, floor.conaffinity = 0, 1
     floor.friction[0] = settings.friction
@@ -47,7 +45,10 @@ def build(character: Character, gains: dict[str, JointGain], settings: EngineSet
             servo.set_to_position(kp=gain.kp, kv=gain.kd)
             servo.forcelimited = True
             servo.forcerange = [-gain.torque_limit, gain.torque_limit]
-    return spec.compile()
+    compiled = spec.compile()
+    if settings.fixed_root:
+        compiled.dof_damping[:6] = HELD
+    return compiled
 
 
 class MujocoEngine:
