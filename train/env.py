@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,16 @@ class EnvSettings:
     """seconds the reference targets are ahead, to make up for the servo's lag"""
     disturbance: Disturbance = NONE
     """pushes, friction, masses, latency and noise of the training"""
+
+    def measured(self, loop: bool) -> EnvSettings:
+        """The task by whose rule policies are measured.
+
+        Undisturbed; the reference re-synchronised; only a fall ends an episode, if anything did in training; from anywhere
+        in a loop, from the beginning of a one-shot.
+        """
+        ends = "none" if self.early_termination == "none" else "contact"
+        start = "uniform" if loop else "zero"
+        return replace(self, early_termination=ends, resync=True, start=start, disturbance=NONE)
 
 
 class ImitationEnv:

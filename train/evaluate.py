@@ -20,7 +20,6 @@ from motion.clip import Clip
 from motion.gains import JointGain
 from motion.rotation import Array
 from train import engine
-from train.disturbance import NONE
 from train.engine import EngineSettings
 from train.env import EnvSettings, ImitationEnv
 from train.policy import Policy
@@ -105,9 +104,7 @@ def evaluate(
         noisy: the actor with its exploration noise; without it that is not measured.
         record: file for the poses of NR's episodes (`train.recording`).
     """
-    ends = "none" if task.early_termination == "none" else "contact"
-    start = "uniform" if clip.loop else "zero"
-    synced = replace(task, early_termination=ends, resync=True, start=start, disturbance=NONE)
+    synced = task.measured(clip.loop)
     physics = physics or EngineSettings(self_collision=character.self_collision)
     random, size = np.random.default_rng(seed), character.layout.nv - 6
     recorder = Recorder(engine_name) if record else None

@@ -229,20 +229,21 @@ def evaluate_folder(
     return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record)
 
 
-def push_folder(folder: Path, *, engine_name: str | None = None, largest: float = 1000.0) -> dict[str, push.Survived]:
-    """Scan the pushes the policy of a run folder survives."""
+def push_folder(
+    folder: Path, *, engine_name: str | None = None, largest: float = 1000.0, begin: float = push.STEP
+) -> dict[str, push.Survived]:
+    """Scan the pushes the policy of a run folder survives, from ``begin`` newtons."""
     settings, material = configs.load(folder), Material.load(folder)
     now = settings.at(settings.samples)
-    ends = "none" if now.task.early_termination == "none" else "contact"
     horizon = push.LONGEST + material.clip.duration
-    task = replace(now.task, early_termination=ends, resync=True, horizon=horizon, disturbance=NONE)
+    task = replace(now.task.measured(material.clip.loop), horizon=horizon)
 
     def make(count: int) -> ImitationEnv:
         gains = material.preset(now.preset)
         world = engine.make(engine_name or now.engine, material.character, gains, count, now.physics)
         return ImitationEnv(world, material.clip, task, settings.seed)
 
-    return push.scan(actor(load_policy(weights(folder))), make, largest)
+    return push.scan(actor(load_policy(weights(folder))), make, largest, begin)
 
 
 def _evaluate(
