@@ -30,7 +30,7 @@ class Character:
     folder: Path
     description: str
     sha256: str
-    """of body.urdf and character.toml"""
+    """of body.urdf and character.toml, and of the meshes and keyframes they name"""
     links: tuple[Link, ...]
     """link 0 is the root; link i > 0 is moved by joint i − 1"""
     joints: tuple[Joint, ...]
@@ -58,6 +58,8 @@ class Character:
     """role → what a chain does that no source drives"""
     follow: dict[str, FollowEntry]
     """role → how a chain that follows does it"""
+    keyframes: dict[str, Path]
+    """role → the file that moves a chain by keyframes"""
     steady: dict[str, SteadyEntry]
     """root or role → how calm it is kept"""
     gait: dict[str, GaitEntry]
@@ -94,6 +96,7 @@ class Character:
             self_collision=file.self_collision,
             undriven=dict(file.undriven),
             follow=dict(file.follow),
+            keyframes=found.keyframes,
             steady=dict(file.steady),
             gait=dict(file.gait),
             drive=dict(file.drive),

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from characters import urdf
+from characters import mesh, urdf
 from characters.body import Body, Frame, Joint
 from motion import rotation
 from motion.clip import FileModel, check_model
@@ -107,6 +107,10 @@ class CharacterFile(FileModel):
     pose_weights: Annotated[dict[str, Number], Field(description="root or joint → weight in the pose reward")] = {}
     undriven: Annotated[dict[str, Policy], Field(description="role → what a chain does that no source drives")] = {}
     follow: Annotated[dict[str, FollowEntry], Field(description="role → how a chain that follows does it")] = {}
+    keyframes: Annotated[
+        dict[str, str],
+        Field(description="role → the keyframe file, seen from this one, that moves a chain by keyframes"),
+    ] = {}
     steady: Annotated[dict[str, SteadyEntry], Field(description="root or trunk role → how calm it is kept")] = {}
     gait: Annotated[dict[str, GaitEntry], Field(description="leg → whose foot it follows where a source lacks it")] = {}
     drive: Annotated[dict[str, DriveEntry], Field(description="role → the source's limb that moves it")] = {}
@@ -122,6 +126,8 @@ class Definition:
     roles: dict[str, tuple[str, ...]]
     end_effectors: dict[str, Frame]
     torque_limits: dict[str, float]
+    keyframes: dict[str, Path]
+    """role → file"""
     sha256: str
 
 
@@ -167,7 +173,7 @@ class _Reader:
             self.check(name, self.joints, "joint")
         for name in file.pose_weights:
             self.check(name, ["root", *self.joints], "joint")
-        for name in (*file.undriven, *file.follow, *file.gait, *file.drive):
+        for name in (*file.undriven, *file.follow, *file.keyframes, *file.gait, *file.drive):
             self.check(name, roles, "role")
         for name in file.steady:
             self.check(name, ["root", *roles], "role")
@@ -184,8 +190,33 @@ class _Reader:
             roles=roles,
             end_effectors=ends,
             torque_limits={name: torques[name] for name in self.joints if name in torques},
-            sha256=hashlib.sha256(self.urdf.read_bytes() + self.content).hexdigest(),
+            keyframes=self.keyframes(),
+            sha256=self.digest(),
         )
+
+    def keyframes(self) -> dict[str, Path]:
+        """Keyframe files by role, checked to be there."""
+        stated = {role: self.path.parent / name for role, name in self.file.keyframes.items()}
+        for role, path in stated.items():
+            if not path.is_file():
+                raise InputError(
+                    f"keyframes of {role}: no such file: {path}", where=self.where(role, self.file.keyframes[role])
+                )
+        for role, policy in self.file.undriven.items():
+            if policy == "keyframes" and role not in stated:
+                raise InputError(
+                    f'{role} moves by "keyframes", but none are named',
+                    where=self.where(role, "keyframes"),
+                    hint=f'[keyframes]\n{role} = "NAME.keyframes.toml"',
+                )
+        return stated
+
+    def digest(self) -> str:
+        """sha256 of all that makes the body: its two files, and the meshes and keyframes they name."""
+        content = self.urdf.read_bytes()
+        named = [*mesh.named(content.decode("utf-8", "replace"), self.path.parent), *self.keyframes().values()]
+        parts = [content, self.content, *(path.read_bytes() for path in dict.fromkeys(named))]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def where(self, *names: str) -> str:
         """The file, and the first line that has all the names."""

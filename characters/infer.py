@@ -49,7 +49,6 @@ BALL_LIMITS = {
     "leg": (1.4, 0.8),
 }
 """role → swing and twist of a ball joint, radians: what such a joint does in humans and large mammals, generously"""
-MESH = re.compile(r'(<mesh\b[^>]*?filename\s*=\s*")([^"]+)(")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +327,7 @@ def _with_meshes(text: str, source: Path, folder: Path) -> str:
             shutil.copyfile(where, folder / "meshes" / name)
         return f"{match[1]}meshes/{names[where]}{match[3]}"
 
-    return MESH.sub(copied, text)
+    return mesh.REFERENCE.sub(copied, text)
 
 
 def to_toml(character: Character, found: Inferred, source: str, *, up: str, scale: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from motion.rotation import Array
 
 STL_HEADER = 84
 STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+REFERENCE = re.compile(r'(<mesh\b[^>]*?filename\s*=\s*")([^"]+)(")')
+"""a mesh in the text of a URDF; its second group is the file's name"""
 
 
 def hull(folder: Path, filename: str, *, where: str) -> Array:
@@ -50,6 +54,12 @@ def locate(folder: Path, filename: str) -> Path:
     bases = [folder, *folder.resolve().parents]
     candidates = [base / name for base in bases for name in (inside, inside.partition("/")[2]) if name]
     return next((path for path in candidates if path.is_file()), folder / inside)
+
+
+def named(text: str, folder: Path) -> list[Path]:
+    """The mesh files that are there of those a URDF's text names, in its order."""
+    paths = dict.fromkeys(locate(folder, match[2]) for match in REFERENCE.finditer(text))
+    return [path for path in paths if path.is_file()]
 
 
 def _stl(content: bytes) -> Array:

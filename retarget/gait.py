@@ -111,6 +111,11 @@ def recognise(source: Source, contacts: AbstractMapping[str, np.ndarray]) -> Gai
     return Gait("run" if flight > FLIGHT else "walk", stride)
 
 
+def stride(source: Source, contacts: AbstractMapping[str, np.ndarray]) -> float:
+    """Seconds of the source's stride, or of its cycle if it does not step; 0 if it has neither."""
+    return recognise(source, contacts).stride or _period(source, contacts)
+
+
 def _period(source: Source, contacts: AbstractMapping[str, np.ndarray]) -> float:
     """Seconds of the source's cycle; 0 if it has none that a stride could be."""
     features = cycle.pose_features(source.positions, source.rotations[:, source.pelvis], source.motion.fps)

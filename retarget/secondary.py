@@ -1,6 +1,7 @@
-"""What is not driven limb by limb: trunks kept calm, chains that follow on springs, limbs moved by other limbs.
+"""What is not driven limb by limb: trunks kept calm, chains that follow on springs, limbs moved by other limbs,
+chains that play keyframes.
 
-A character declares all of it in character.toml: ``[steady]``, ``[undriven]`` with ``[follow]``, ``[drive]``.
+A character declares all of it: ``[steady]``, ``[undriven]`` with ``[follow]`` and ``[keyframes]``, ``[drive]``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage, signal
 
+from characters import keyframes
 from characters.definition import FollowEntry, SteadyEntry
 from motion import rotation
+from motion.errors import InputError
 from motion.rotation import Array
 
 if TYPE_CHECKING:
@@ -97,6 +100,46 @@ def follow(
             bend = (bend @ axis)[:, None] * axis
         turn = rotation.multiply(turn, rotation.exp(bend))
         out[joint.child] = rotation.multiply(turn, body.rotations[joint.child])
+    return out
+
+
+def played(
+    body: Body, role: str, chain: tuple[int, ...], carrier: Array, stride: float, fps: float
+) -> dict[int, Array]:
+    """World rotations ``(T, 4)`` of the links of a chain that plays its keyframes, whatever carries it.
+
+    A loop keeps time with the source: as many whole rounds a stride as come nearest to its own pace, at least one. A
+    one-shot plays once and stays at its end.
+
+    Args:
+        chain: joints from the root outward.
+        carrier: (T, 4) rotation of the link the chain hangs on.
+        stride: seconds; 0 for a source that has none, then a loop keeps its own pace.
+
+    Raises:
+        InputError: the keyframes are for a body without these joints.
+    """
+    path = body.character.keyframes[role]
+    keys = keyframes.load(path)
+    theirs = {
+        spec.name: (spec.type, at) for spec, at in zip(keys.character.specs, keys.character.layout.qpos_at, strict=True)
+    }
+    times = np.arange(len(carrier)) / fps
+    if keys.loop and stride > 0:
+        times = times * keys.duration * max(round(stride / keys.duration), 1) / stride
+    qpos = keys.at(times)
+    out, turn = {}, carrier
+    for j in chain:
+        joint = body.character.joints[j]
+        kind, at = theirs.get(joint.name, (None, 0))
+        if kind != joint.type:
+            raise InputError(
+                f"the keyframes of {role} are for {keys.character.name}, which has no {joint.type} {joint.name}",
+                where=path,
+            )
+        local = qpos[:, at : at + 4] if kind == "ball" else rotation.from_axis_angle(joint.axis, qpos[:, at])
+        turn = rotation.multiply(rotation.multiply(turn, joint.rotation), local)
+        out[joint.child] = turn
     return out
 
 

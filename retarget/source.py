@@ -19,8 +19,8 @@ UPRIGHT = np.cos(np.deg2rad(40.0))
 NOISE_TIME = 0.016
 """seconds, standard deviation of the smoothing of the source: passes 5 Hz at nine tenths, 10 Hz at six"""
 NEAR, LOW = 0.2, 0.25
-"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot; over the share of the frames in
-which the leg is lowest"""
+"""share of the hip's height under which a joint of a four-legged source's leg belongs to its foot, and the share
+of the frames, those in which the leg is lowest, that tell"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

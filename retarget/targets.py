@@ -158,7 +158,7 @@ def build(
             source, body, by_foot, placed, put, settings, contacts, resting_height, level, stance, scale
         )
         root = root * np.array([share, share, 1.0]) - crouch * UP
-    _rest(source, body, placed, put, settings, driven)
+    _rest(source, body, placed, put, settings, driven, contacts)
 
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
@@ -324,9 +324,15 @@ def _legs(
 
 
 def _rest(
-    source: Source, body: Body, placed: tuple[Array, Array], put, settings: TargetSettings, driven: np.ndarray
+    source: Source,
+    body: Body,
+    placed: tuple[Array, Array],
+    put,
+    settings: TargetSettings,
+    driven: np.ndarray,
+    contacts: AbstractMapping[str, np.ndarray],
 ) -> None:
-    """Chains that no role of the source drives, as the character declares: moved by another limb, following, or at rest."""
+    """Chains that no role of the source drives, as the character declares: by keyframes, by a limb, following, or at rest."""
     character, fps = body.character, source.motion.fps
     positions, turned = placed
     jolts = secondary.accelerations(positions[:, 0], fps)
@@ -338,7 +344,9 @@ def _rest(
         first, base = character.joints[chain[0]], 0
         carrier = turned[:, first.parent]
         drive, moves = character.drive.get(role), {}
-        if drive is not None and drive.source in source.chains:
+        if character.undriven[role] == "keyframes":
+            moves = secondary.played(body, role, chain, carrier, gait.stride(source, contacts), fps)
+        elif drive is not None and drive.source in source.chains:
             ours = source.chains[drive.source][0]
             parent = int(source.motion.skeleton.parents[ours])
             turn = rotation.relative(_upright(source, parent), _upright(source, ours))

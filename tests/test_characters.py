@@ -482,3 +482,37 @@ def test_own_characters_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     body = Character.load("humanoid")
     assert (body.name, len(body.links)) == ("humanoid", 12)
     assert body.sha256 == Character.load("atlas").sha256
+
+
+def test_the_digest_covers_meshes_and_keyframes(tmp_path: Path) -> None:
+    folder = tmp_path / "dragon"
+    shutil.copytree(INSTALLED / "dragon", folder)
+    before = Character.load(folder).sha256
+    assert before == Character.load("dragon").sha256
+    mesh = folder / "jaw.obj"
+    mesh.write_text(mesh.read_text() + "# touched\n")
+    touched = Character.load(folder).sha256
+    assert touched != before
+    (folder / "flap.keyframes.toml").write_text("once")
+    toml = folder / "character.toml"
+    toml.write_text(toml.read_text() + '\n[keyframes]\nleft_wing = "flap.keyframes.toml"\n')
+    stated = Character.load(folder).sha256
+    (folder / "flap.keyframes.toml").write_text("twice")
+    assert len({before, touched, stated, Character.load(folder).sha256}) == 4
+
+
+def test_a_chain_by_keyframes_names_its_file(tmp_path: Path) -> None:
+    folder = tmp_path / "dragon"
+    shutil.copytree(INSTALLED / "dragon", folder)
+    toml = folder / "character.toml"
+    text = toml.read_text().replace('left_wing = "follow"', 'left_wing = "keyframes"')
+    toml.write_text(text)
+    with pytest.raises(InputError, match="none are named") as raised:
+        Character.load(folder)
+    line = next(n for n, content in enumerate(text.splitlines(), 1) if content == 'left_wing = "keyframes"')
+    assert str(raised.value.where) == f"{toml}:{line}"
+    assert raised.value.hint is not None
+    assert "[keyframes]" in raised.value.hint
+    toml.write_text(text + '\n[keyframes]\nleft_wing = "flap.keyframes.toml"\n')
+    with pytest.raises(InputError, match="keyframes of left_wing: no such file"):
+        Character.load(folder)

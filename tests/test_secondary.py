@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from characters.character import Character
+from characters.character import INSTALLED, Character
 from characters.definition import FollowEntry, SteadyEntry
 from motion import rotation
+from motion.errors import InputError
 from retarget import secondary
 from retarget.body import Body
 
@@ -108,3 +112,77 @@ def test_scaled_turns_go_on_past_half_a_turn():
     angle = np.linspace(0.0, 1.5 * np.pi, 100)
     out = secondary.scaled(rotation.from_yaw(angle), 0.5)
     np.testing.assert_allclose(np.unwrap(rotation.yaw(out)), 0.5 * angle, atol=1e-9)
+
+
+FLAP = """
+format = "mimic-keyframes"
+version = 1
+character = "dragon"
+loop = {loop}
+duration = 0.5
+
+[[pose]]
+time = 0
+[pose.joints]
+left_wing_inner = [20, 0, 0]
+left_wing_outer = -20
+
+[[pose]]
+time = 0.25
+[pose.joints]
+left_wing_inner = [-20, 0, 0]
+left_wing_outer = 0
+"""
+
+
+@pytest.fixture
+def flapping(tmp_path: Path) -> Path:
+    """A copy of the dragon whose left wing plays keyframes."""
+    folder = tmp_path / "flapper"
+    shutil.copytree(INSTALLED / "dragon", folder)
+    (folder / "flap.keyframes.toml").write_text(FLAP.format(loop="true"))
+    path = folder / "character.toml"
+    text = path.read_text().replace('left_wing = "follow"', 'left_wing = "keyframes"')
+    path.write_text(text + '\n[keyframes]\nleft_wing = "flap.keyframes.toml"\n')
+    return folder
+
+
+def played(body: Body, stride: float) -> tuple[np.ndarray, np.ndarray]:
+    """How far ``(T,)`` the left wing's first joint is turned up, and its last is folded."""
+    chain = body.chains["left_wing"]
+    first = body.character.joints[chain[0]]
+    carrier = rotation.from_yaw(0.3 * TIMES)
+    moves = secondary.played(body, "left_wing", chain, carrier, stride, FPS)
+    assert list(moves) == [body.link(j) for j in chain]
+    turn = rotation.log(rotation.relative(rotation.multiply(carrier, first.rotation), moves[first.child]))
+    last = body.character.joints[chain[-1]]
+    held = rotation.multiply(moves[last.parent], last.rotation)
+    return turn[:, 0], rotation.log(rotation.relative(held, moves[last.child])) @ last.axis
+
+
+def test_a_chain_plays_its_keyframes(flapping: Path) -> None:
+    """Whatever carries it; 0.5 s become 0.6 in a stride of 0.6, 0.45 in one of 0.9."""
+    body = Body(Character.load(flapping))
+    for stride, period in ((0.0, 0.5), (0.6, 0.6), (0.9, 0.45)):
+        up, fold = played(body, stride)
+        at = np.round(period * FPS * np.array([0, 0.5, 1, 1.5, 2])).astype(int)
+        np.testing.assert_allclose(np.rad2deg(up[at]), [20, -20, 20, -20, 20], atol=0.05)
+        np.testing.assert_allclose(np.rad2deg(fold[at]), [-20, 0, -20, 0, -20], atol=0.05)
+
+
+def test_a_one_shot_stays_at_its_end(flapping: Path) -> None:
+    (flapping / "flap.keyframes.toml").write_text(FLAP.format(loop="false"))
+    up, _ = played(Body(Character.load(flapping)), 1.3)
+    np.testing.assert_allclose(np.rad2deg(up[30:]), -20, atol=1e-6)
+
+
+def test_keyframes_of_a_body_without_the_joints(flapping: Path) -> None:
+    text = (
+        FLAP.format(loop="true")
+        .replace('"dragon"', '"trex"')
+        .replace("left_wing_inner = [20, 0, 0]", "tail_1 = [0, 5, 0]")
+        .replace("left_wing_inner = [-20, 0, 0]", "tail_1 = [0, 0, 0]")
+    )
+    (flapping / "flap.keyframes.toml").write_text("".join(x for x in text.splitlines(True) if "outer" not in x))
+    with pytest.raises(InputError, match="for trex, which has no ball left_wing_inner"):
+        played(Body(Character.load(flapping)), 0.0)
