@@ -32,6 +32,8 @@ FAILED = 1.5
 """A frame whose cost rose by this factor goes back, with its neighbours."""
 HALF_TURN = 1e-9
 """Cosine, or sine, of half an angle below which its axis is not defined."""
+TIED = 2
+"""Settled frames that hold their neighbours: ‖c̈‖² reaches so far."""
 HELD = 1e12
 """Damping of a frame that must not move."""
 
@@ -76,8 +78,8 @@ class SolveSettings:
     """how much more a radian of the root's"""
     window: int = 4096
     """frames solved together; longer clips are solved in overlapping windows"""
-    overlap: int = 128
-    """frames two windows share"""
+    overlap: float = 1.5
+    """seconds at a window's end that are solved again with what follows them"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,24 +105,17 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
     settings = settings or SolveSettings()
     footprints = Footprints.of(character, targets)
     frames = len(targets.qpos)
-    if frames <= settings.window:
-        qpos = _solve_window(character, targets, footprints, settings)
-        return Solution(qpos, _standing(character, targets, footprints, qpos, settings))
-    layout = character.layout
-    out = np.empty_like(targets.qpos)
-    step = settings.window - settings.overlap
-    ramp = np.linspace(0.0, 1.0, settings.overlap)
-    for start in range(0, max(frames - settings.overlap, 1), step):
-        stop = min(start + settings.window, frames)
-        index = np.arange(start, stop)
-        part = _solve_window(character, take(targets, index), footprints.take(index), settings)
-        if start > 0:
-            shared = min(settings.overlap, len(part))
-            blended = layout.interpolate(out[start : start + shared], part[:shared], ramp[:shared])
-            part = np.concatenate([blended, part[shared:]])
-        out[start:stop] = part
-        if stop == frames:
-            break
+    out = targets.qpos.copy()
+    overlap = min(round(settings.overlap * targets.fps), settings.window // 2)
+    for start in range(0, max(frames - overlap, 1), settings.window - overlap):
+        index = np.arange(max(start - TIED, 0), min(start + settings.window, frames))
+        if start > 0:  # begin as the window before ends
+            shared = slice(start, start + overlap)
+            share = np.linspace(0.0, 1.0, overlap)
+            out[shared] = character.layout.interpolate(out[shared], targets.qpos[shared], share)
+        fixed = index < start
+        out[index] = _solve_window(character, take(targets, index), footprints.take(index), settings, out[index], fixed)
+    out = character.layout.continuous(out)
     return Solution(out, _standing(character, targets, footprints, out, settings))
 
 
@@ -149,18 +144,28 @@ def take(targets: Targets, index: np.ndarray) -> Targets:
     )
 
 
-def _solve_window(character: Character, targets: Targets, footprints: Footprints, settings: SolveSettings) -> Array:
-    """All frames together first; then only the runs of frames that still move, tied to their settled neighbours."""
-    frames = len(targets.qpos)
+def _solve_window(
+    character: Character,
+    targets: Targets,
+    footprints: Footprints,
+    settings: SolveSettings,
+    start: Array,
+    fixed: np.ndarray,
+) -> Array:
+    """All frames together first; then only the runs of frames that still move, tied to their settled neighbours.
+
+    Args:
+        start: (T, nq) qpos to begin with.
+        fixed: (T,) frames that stay there.
+    """
+    frames = len(start)
     damping = np.full(frames, settings.damping)
-    qpos, moving, damping = _descend(
-        character, targets, footprints, settings, targets.qpos, np.zeros(frames, dtype=bool), damping, 0
-    )
+    qpos, moving, damping = _descend(character, targets, footprints, settings, start, fixed, damping, 0)
     for k in range(1, settings.rounds):
         if not moving.any():
             break
-        free = ndimage.binary_dilation(moving, iterations=max(2, round(settings.context * targets.fps)))
-        index = np.flatnonzero(ndimage.binary_dilation(free, iterations=2))  # ‖c̈‖² reaches two frames beyond
+        free = ndimage.binary_dilation(moving, iterations=max(2, round(settings.context * targets.fps))) & ~fixed
+        index = np.flatnonzero(ndimage.binary_dilation(free, iterations=TIED))
         part = _descend(
             character,
             take(targets, index),
