@@ -9,7 +9,7 @@ import click
 
 from motion.errors import MimicError
 from pipeline import console
-from pipeline.cli_train import Progress, engine, episodes, seed, usable_processors
+from pipeline.cli_train import Progress, engine, episodes, film, seed, usable_processors
 
 if TYPE_CHECKING:
     from train.evaluate import Evaluation
@@ -58,7 +58,7 @@ def skill(
     values = settings.parse(assignments) | ({} if samples is None else {"samples": samples})
     threads = threads or usable_processors()
     done = chain.perform(
-        file, char, Progress, console.note, name=name, out=out, threads=threads, values=values, force=force
+        file, char, Progress, console.note, name=name, out=out, threads=threads, values=values, force=force, film=film
     )
     if as_json:
         from motion import files
@@ -98,6 +98,7 @@ def skills(names: tuple[str, ...], path: Path | None, only_table: bool, threads:
                 console.note,
                 name=entry.name,
                 threads=threads or usable_processors(),
+                film=film,
                 listed=listed,
             )
         except MimicError as problem:  # the next skill may well go

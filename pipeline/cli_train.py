@@ -6,12 +6,13 @@ import math
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from motion.errors import MimicError
 from pipeline import console
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def train(
         plan = settings.load(out)
         progress = Progress(values.get("samples", plan.samples), plan.task.horizon)
         console.note(f"going on with {out}")
-        _show(run.resume(out, values, progress), as_json)
+        _show(run.resume(out, values, progress, film=film), as_json)
         return 0
     base = settings.default(material.character) if config is None else replace(settings.load(config), history=())
     plan = settings.changed(base, {"physics.threads": usable_processors(), **values})
@@ -88,7 +89,8 @@ def train(
         f"training into {out}: {plan.environments} bodies, {plan.physics.threads} threads, "
         f"{plan.learning.steps * plan.environments:,} samples a batch, {plan.samples:,} in all, seed {plan.seed}"
     )
-    _show(run.train(source, out, plan, Progress(plan.samples, plan.task.horizon), char=char, force=force), as_json)
+    progress = Progress(plan.samples, plan.task.horizon)
+    _show(run.train(source, out, plan, progress, char=char, force=force, film=film), as_json)
     return 0
 
 
@@ -106,12 +108,13 @@ def usable_processors() -> int:
 @engine
 @episodes
 @seed
+@click.option("--record", type=PATH, metavar="F.npz", help="File for the poses of NR's episodes, step by step.")
 @as_json
-def evaluate(policy: Path, engine: str | None, episodes: int, seed: int, as_json: bool) -> int:
+def evaluate(policy: Path, engine: str | None, episodes: int, seed: int, record: Path | None, as_json: bool) -> int:
     """Measure the policy of a run folder: normalised return, with and without moving the reference along."""
     from train import run
 
-    _show(run.evaluate_folder(policy, engine_name=engine, episodes=episodes, seed=seed), as_json)
+    _show(run.evaluate_folder(policy, engine_name=engine, episodes=episodes, seed=seed, record=record), as_json)
     return 0
 
 
@@ -126,15 +129,22 @@ def push(policy: Path, largest: float, engine: str | None, as_json: bool) -> int
 
     found = run.push_folder(policy, engine_name=engine, largest=largest)
     if as_json:
-        console.emit_json(
-            {name: {"median": s.median, "worst": s.worst, "by_phase": s.by_phase} for name, s in found.items()}
-        )
+        console.emit_json({name: asdict(survived) for name, survived in found.items()})
         return 0
-    rows = [(name, s.median, s.worst, s.by_phase) for name, s in found.items()]
-    console.table(
-        ("direction", "median N", "worst N", "by phase"), rows, title="largest force survived, 9 of 10 trials"
-    )
+    rows = [(name, s.median, s.ci95, s.worst, s.by_phase) for name, s in found.items()]
+    columns = ("direction", "median N", "95 %", "worst N", "by phase")
+    console.table(columns, rows, title="largest force survived, 9 of 10 trials")
     return 0
+
+
+def film(folder: Path) -> None:
+    """A film of the policy so far; a training does not end because it could not be drawn."""
+    from pipeline import performance
+
+    try:
+        performance.film(folder)
+    except MimicError as problem:
+        console.error(problem)
 
 
 class Progress:
@@ -183,10 +193,24 @@ def _show(found: Evaluation, as_json: bool) -> None:
     if as_json:
         console.emit_json(finite(found.to_json()))
         return
+    named = {
+        "NR": found.synced,
+        "NR_free": found.free,
+        "NR from anywhere": found.uniform,
+        "own noise": found.noisy,
+        **{f"{hertz} Hz": score for hertz, score in found.rates.items()},
+        "zero residual": found.zero,
+        "random actions": found.chance,
+    }
     rows = []
-    named = {"NR": found.synced, "NR_free": found.free, "zero residual": found.zero, "random actions": found.chance}
     for name, score in named.items():
-        returns = [f"{mean.mean:.3f} ± {mean.ci95:.3f}" for mean in score.returns.values()]
-        rows.append((name, *returns, f"{score.seconds.mean:.1f}", f"{score.completed:.0%}", score.speed_ratio))
+        if score is not None:
+            returns = [f"{mean.mean:.3f} ± {mean.ci95:.3f}" for mean in score.returns.values()]
+            rows.append((name, *returns, f"{score.seconds.mean:.1f}", f"{score.completed:.0%}", score.speed_ratio))
     columns = ("", *found.synced.returns, "seconds", "completed", "speed")
     console.table(columns, rows, title=f"{found.engine}, {found.episodes} episodes of {found.horizon:g} s")
+    best = found.synced
+    turns = [f"{axis} {t.performed:.2f} of {t.possible:.2f}" for axis, t in best.turns.items()]
+    tracking = f"{best.joint_error:.1f}° a joint, {100 * best.place_error:.1f} cm of the centre of mass"
+    over = f"{best.overload.substeps:.2%} of the simulation steps"
+    console.facts([("apart from the reference", tracking), ("turns", turns), ("servos beyond their limit", over)])

@@ -216,7 +216,7 @@ def measure(out: Path, say: Say) -> None:
     for name in engine.ENGINES:
         if name != kept["engine"] and name not in kept.get(folder.ELSEWHERE, {}):
             say(f"evaluating in {name}")
-            found = run.evaluate_folder(out, engine_name=name)
+            found = run.evaluate_folder(out, engine_name=name, episodes=kept["episodes"])
             folder.write_evaluation(out, found.to_json(), kept["engine"])
     if not (out / folder.PUSH).exists():
         say("pushing")

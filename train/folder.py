@@ -24,6 +24,8 @@ SHIPPED = (CONFIG, CLIP, GAINS, WEIGHTS, POLICY, EVALUATION, PUSH, FILM)
 """besides thinned metrics"""
 ROWS = 200
 """of metrics.csv that ship"""
+BASELINES = ("zero", "chance")
+"""scores of evaluation.json whose falls are not told one by one"""
 ELSEWHERE = "other_engines"
 """key of evaluation.json: what the policy is worth in engines it was not trained in"""
 
@@ -91,6 +93,8 @@ def weights(folder: Path) -> Path:
 def write_evaluation(folder: Path, found: dict[str, Any], own_engine: str) -> None:
     """Keep an evaluation in evaluation.json: at its top if made in the engine of the training, else beside it."""
     path = folder / EVALUATION
+    for name in BASELINES:
+        found[name] = {**found[name], "falls": []}  # each of them is of no interest, and the file ships
     kept = files.read_json(path) if path.exists() else {}
     if found["engine"] == own_engine:
         files.write_json(path, {**finite(found), ELSEWHERE: kept.get(ELSEWHERE, {})})

@@ -33,6 +33,8 @@ from train.folder import (
 )
 from train.log import Log
 from train.ppo import Ppo, load_policy, read_checkpoint
+from train.recording import Recorder, Recording
+from train.score import score
 from train.settings import RunSettings, Values
 
 SAVE_EVERY, FILM_EVERY = 60.0, 600.0
@@ -227,6 +229,20 @@ def evaluate_folder(
     settings = replace(configs.load(folder), seed=seed)
     policy = load_policy(weights(folder))
     return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record)
+
+
+def record_folder(folder: Path, seconds: float, *, engine_name: str | None = None) -> Recording:
+    """One episode of the policy of a run folder by the rule of NR_free, from the clip's start until a fall or ``seconds``."""
+    settings, material = configs.load(folder), Material.load(folder)
+    now, name = settings.at(settings.samples), engine_name or settings.engine
+    task = replace(now.task.measured(material.clip.loop), resync=False, start="zero", horizon=seconds)
+    world = engine.make(name, material.character, material.preset(now.preset), 1, replace(now.physics, threads=1))
+    recorder = Recorder(name)
+    try:
+        score(actor(load_policy(weights(folder))), ImitationEnv(world, material.clip, task, settings.seed), recorder)
+    finally:
+        world.close()
+    return recorder.recording()
 
 
 def push_folder(
