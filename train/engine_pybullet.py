@@ -194,13 +194,11 @@ class _Body:
     """One body in a world that it may share; all values are PyBullet's."""
 
     def __init__(self, plan: _Plan, client: int, place: int):
-        self.client, character = client, plan.character
+        self.client, self.fixed, character = client, plan.settings.fixed_root, plan.character
         flags = pybullet.URDF_USE_INERTIA_FROM_FILE
         if plan.settings.self_collision:
             flags |= pybullet.URDF_USE_SELF_COLLISION_EXCLUDE_PARENT | pybullet.URDF_USE_SELF_COLLISION
-        self.id = pybullet.loadURDF(
-            plan.urdf, useFixedBase=plan.settings.fixed_root, flags=flags, physicsClientId=client
-        )
+        self.id = pybullet.loadURDF(plan.urdf, useFixedBase=self.fixed, flags=flags, physicsClientId=client)
         infos = [self._info(j) for j in range(pybullet.getNumJoints(self.id, physicsClientId=client))]
         number = {info[1].decode(): info[0] for info in infos}
         self.joints = [number[joint.name] for joint in character.joints]
@@ -252,14 +250,15 @@ class _Body:
         """PyBullet multiplies the two frictions of a contact; the ground's is 1."""
         for link, factor, kilograms, moments in zip(self.links, mass, self.masses, self.moments, strict=True):
             pybullet.changeDynamics(self.id, link, lateralFriction=friction, physicsClientId=self.client)
-            if factor != 1.0:
-                pybullet.changeDynamics(
-                    self.id,
-                    link,
-                    mass=factor * kilograms,
-                    localInertiaDiagonal=[factor * m for m in moments],
-                    physicsClientId=self.client,
-                )
+            if link == -1 and self.fixed:
+                continue  # a mass would set it free
+            pybullet.changeDynamics(
+                self.id,
+                link,
+                mass=factor * kilograms,
+                localInertiaDiagonal=[factor * m for m in moments],
+                physicsClientId=self.client,
+            )
 
     def reset(
         self, place: list[float], turn: list[float], linear: list[float], angular: list[float], q: Array, u: Array
