@@ -185,7 +185,7 @@ class ImitationEnv:
         if len(ended):
             self._start(ended)
             out = final.copy()
-            out[ended] = self._observe()[ended]
+            out[ended] = self._observe(ended)
         return out, reward, terminated, truncated, final
 
     def snapshot(self) -> dict[str, Any]:
@@ -218,9 +218,12 @@ class ImitationEnv:
         over = self.age * self.step_time >= self.horizon - 1e-9
         return over if self.clip.loop else over | (self.time >= self.clip.duration - 1e-9)
 
-    def _observe(self) -> np.ndarray:
-        sim = state_of(self.character, self.engine.qpos, self.engine.qvel)
-        return observation.observe(self.character, sim, self.reference(self.time), self.phase(), self.clip.loop)
+    def _observe(self, ids: np.ndarray | None = None) -> np.ndarray:
+        """Observations of environments ``ids`` (n,), or of all."""
+        rows = slice(None) if ids is None else ids
+        sim = state_of(self.character, self.engine.qpos[rows], self.engine.qvel[rows])
+        ref, phase = self.table(self.time[rows], self.shift[rows]), self.phase_at(self.time[rows])
+        return observation.observe(self.character, sim, ref, phase, self.clip.loop)
 
     def _resync(self) -> None:
         cycle = np.floor(self.time / self.clip.duration)

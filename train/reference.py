@@ -35,6 +35,7 @@ class Reference:
         parts = [qpos, qvel, *(x.reshape(steps + 1, -1) for x in (state.positions, rotations))]
         parts += [x.reshape(steps + 1, -1) for x in (state.linear, state.angular, state.com, state.com_velocity)]
         self._table = np.concatenate(parts, axis=1)
+        self._poses = qpos
         self._ends = np.cumsum([p.shape[1] for p in parts])
         self._links = links
         cycles = int(np.ceil(horizon / clip.duration)) + 2 if clip.loop else 1
@@ -42,21 +43,21 @@ class Reference:
         self._moved = np.stack([offset.power(n) for n in range(cycles)])
         self._turned = offset.yaw * np.arange(cycles)
 
-    def _rows(self, time: Array) -> tuple[Array, np.ndarray]:
-        """Table rows ``(N, …)`` and cycle numbers ``(N,)`` at times ``(N,)``."""
+    def _rows(self, time: Array, table: Array) -> tuple[Array, np.ndarray]:
+        """Rows ``(N, …)`` of a table and cycle numbers ``(N,)`` at times ``(N,)``."""
         if self.clip.loop:
             cycle = np.floor(time / self.clip.duration).astype(int)
             at = (time - cycle * self.clip.duration) * self.rate
         else:
             cycle = np.zeros(len(time), dtype=int)
             at = np.clip(time, 0.0, self.clip.duration) * self.rate
-        left = np.clip(at.astype(int), 0, len(self._table) - 2)
+        left = np.clip(at.astype(int), 0, len(table) - 2)
         share = (at - left)[:, None]
-        return (1.0 - share) * self._table[left] + share * self._table[left + 1], cycle
+        return (1.0 - share) * table[left] + share * table[left + 1], cycle
 
     def __call__(self, time: Array, shift: Array | None = None) -> State:
         """States at clip times ``(N,)`` s, cycles included, moved by ``shift`` ``(N, 3)`` m."""
-        rows, cycle = self._rows(time)
+        rows, cycle = self._rows(time, self._table)
         count = len(rows)
         qpos, qvel, positions, rotations, linear, angular, com, com_velocity = np.split(rows, self._ends[:-1], axis=1)
         quats = self.layout.quaternions[:, None] + np.arange(4)
@@ -85,8 +86,7 @@ class Reference:
 
     def pose(self, time: Array) -> Array:
         """Joint part ``(N, nq − 7)`` of the pose at times ``(N,)``: what servos aim at."""
-        rows, _ = self._rows(time)
-        qpos = rows[:, : self.layout.nq]
+        qpos, _ = self._rows(time, self._poses)
         quats = self.layout.quaternions[1:, None] + np.arange(4)
         qpos[:, quats] = rotation.normalize(qpos[:, quats])
         return qpos[:, 7:]

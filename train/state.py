@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,18 +45,66 @@ class State:
 def state_of(character: Character, qpos: Array, qvel: Array) -> State:
     """Forward kinematics and velocities for qpos ``(N, nq)``, qvel ``(N, nv)``."""
     pose = kinematics.forward(character, qpos)
-    positions, rotations, layout = pose.positions, pose.rotations, character.layout
-    linear, angular = np.empty_like(positions), np.empty_like(positions)
-    linear[:, 0], angular[:, 0] = qvel[:, :3], rotation.rotate(rotations[:, 0], qvel[:, 3:6])
-    for joint, at in zip(character.joints, layout.qvel_at, strict=True):
-        own = qvel[:, at : at + 3] if joint.type == "ball" else qvel[:, at : at + 1] * joint.axis
-        parent, child = joint.parent, joint.child
-        angular[:, child] = angular[:, parent] + rotation.rotate(rotations[:, child], own)
-        arm = positions[:, child] - positions[:, parent]
-        linear[:, child] = linear[:, parent] + np.cross(angular[:, parent], arm)
-    mass = np.array([link.mass for link in character.links])
-    local = rotation.rotate(rotations, np.stack([link.com for link in character.links]))
-    share = mass / mass.sum()
-    com = np.einsum("l,nli->ni", share, positions + local)
-    com_velocity = np.einsum("l,nli->ni", share, linear + np.cross(angular, local))
-    return State(qpos, qvel, positions, rotations, linear, angular, com, com_velocity)
+    positions, rotations, body = pose.positions, pose.rotations, _Body.of(character)
+    count = len(qpos)
+    # frames last: one contiguous row of bodies per number, as forward kinematics computes
+    linear, angular = np.empty((2, len(character.links), 3, count))
+    place = positions.transpose(1, 2, 0)
+    own = np.empty((count, len(character.joints), 3))
+    own[:, body.balls] = qvel[:, body.ball_columns]
+    own[:, body.hinges] = qvel[:, body.hinge_columns, None] * body.axes
+    own = rotation.rotate(rotations[:, 1:], own).transpose(1, 2, 0)
+    linear[0], angular[0] = qvel[:, :3].T, rotation.rotate(rotations[:, 0], qvel[:, 3:6]).T
+    for joint, turn in zip(character.joints, own, strict=True):
+        np.add(angular[joint.parent], turn, out=angular[joint.child])
+    for joint in character.joints:
+        a, b = joint.parent, joint.child
+        np.add(linear[a], _cross(angular[a], place[b] - place[a]), out=linear[b])
+    arm = rotation.rotate(rotations, body.com)
+    com = np.einsum("l,nli->ni", body.share, positions + arm)
+    moving = linear + np.stack(_cross(angular.swapaxes(0, 1), arm.transpose(2, 1, 0)), axis=1)
+    com_velocity = np.einsum("l,lin->ni", body.share, moving)
+    return State(
+        qpos, qvel, positions, rotations, linear.transpose(2, 0, 1), angular.transpose(2, 0, 1), com, com_velocity
+    )
+
+
+def _cross(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Cross product of (3, …) and (3, …), its three components."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Body:
+    """What `state_of` needs of a body, gathered once."""
+
+    balls: np.ndarray
+    """(B,) joints"""
+    ball_columns: np.ndarray
+    """(B, 3) of qvel"""
+    hinges: np.ndarray
+    """(H,) joints"""
+    hinge_columns: np.ndarray
+    """(H,) of qvel"""
+    axes: Array
+    """(H, 3)"""
+    com: Array
+    """(L, 3) in link frames"""
+    share: Array
+    """(L,) of the mass"""
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def of(character: Character) -> _Body:
+        layout = character.layout
+        mass = np.array([link.mass for link in character.links])
+        hinges = np.flatnonzero(~layout.ball)
+        return _Body(
+            np.flatnonzero(layout.ball),
+            layout.quaternion_dofs[1:, None] + np.arange(3),
+            hinges,
+            layout.hinge_dofs,
+            np.array([character.joints[j].axis for j in hinges]).reshape(-1, 3),
+            np.stack([link.com for link in character.links]),
+            mass / mass.sum(),
+        )
