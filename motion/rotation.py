@@ -253,7 +253,9 @@ def swing_twist(q: ArrayLike, axis: ArrayLike) -> tuple[Array, Array]:
 
 def yaw(q: ArrayLike) -> Array:
     """Heading ``(…)`` in radians: the twist of ``q`` about world z."""
-    return swing_twist(q, np.array([0.0, 0.0, 1.0]))[1]
+    q = np.asarray(q, dtype=np.float64)
+    theta = 2.0 * np.arctan2(q[..., 3], q[..., 0])
+    return np.where(theta > np.pi, theta - 2 * np.pi, np.where(theta <= -np.pi, theta + 2 * np.pi, theta))
 
 
 def from_yaw(theta: ArrayLike) -> Array:
