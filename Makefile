@@ -1,6 +1,7 @@
 # Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
 CHAR   ?= atlas
 CLIP   ?= walk.bvh
+ENGINE ?=
 ARGS   ?=
 
 MIMIC  := .venv/bin/mimic-pipe
@@ -8,17 +9,18 @@ PIP    := .venv/bin/python -m pip install --no-compile --quiet --disable-pip-ver
 SOURCE  = $(if $(findstring /,$(CLIP)),$(CLIP),raw_mocap/$(CLIP))
 NAME    = $(patsubst %.keyframes,%,$(basename $(notdir $(CLIP))))
 RESULT  = processed/$(CHAR)/$(NAME)
+PHYSICS = $(if $(ENGINE),--engine $(ENGINE))
 BASE   := .venv/.base
 DEV    := .venv/.dev
 TRAIN  := .venv/.train
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
-        train evaluate push skill skills evaluate-all test check format bench bench-train results clean
+        train evaluate push skill skills evaluate-all ablate test check format bench bench-train results results-gains clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "Variables: CHAR=$(CHAR) CLIP=$(CLIP) ARGS='more options of the command'"
+	@echo "Variables: CHAR=$(CHAR) CLIP=$(CLIP) ENGINE=mujoco|pybullet ARGS='more options of the command'"
 
 setup: $(BASE)  ## make .venv and install what retargeting needs
 setup-train: $(TRAIN)  ## the same and what training needs (torch)
@@ -49,11 +51,11 @@ schema: $(BASE)  ## JSON Schema of a file: ARGS=clip
 	$(MIMIC) schema $(or $(ARGS),clip)
 
 train: $(TRAIN)  ## a policy that performs the retargeted clip, into policies/
-	$(MIMIC) train $(RESULT) $(ARGS)
+	$(MIMIC) train $(RESULT) $(PHYSICS) $(ARGS)
 evaluate: $(TRAIN)  ## normalised return of policies/CHAR/CLIP
-	$(MIMIC) evaluate policies/$(CHAR)/$(NAME) $(ARGS)
+	$(MIMIC) evaluate policies/$(CHAR)/$(NAME) $(PHYSICS) $(ARGS)
 push: $(TRAIN)  ## how hard a push the policy survives, by phase and direction
-	$(MIMIC) push policies/$(CHAR)/$(NAME) $(ARGS)
+	$(MIMIC) push policies/$(CHAR)/$(NAME) $(PHYSICS) $(ARGS)
 
 skill: $(TRAIN)  ## raw_mocap/CLIP to a policy of CHAR: retarget, validate, train, evaluate, push
 	$(MIMIC) skill $(SOURCE) --char $(CHAR) $(ARGS)
@@ -61,6 +63,8 @@ skills: $(TRAIN)  ## every skill of train/skills.toml, and docs/results/skills.m
 	$(MIMIC) skills $(ARGS)
 evaluate-all: $(TRAIN)  ## measure every policy in policies/ again
 	$(MIMIC) evaluate-all $(ARGS)
+ablate: $(TRAIN)  ## train the retargeted clip with and without RSI and early termination: docs/results/ablation.md
+	$(MIMIC) ablate $(RESULT) $(ARGS)
 
 test: $(DEV)  ## all tests
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist worksteal $(ARGS)
@@ -76,6 +80,8 @@ bench: $(DEV)  ## the speed tables
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks $(ARGS)
 results: $(DEV)  ## docs/results/retarget.md again: every sample and clip on both bodies (10 minutes)
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_retarget $(ARGS)
+results-gains: $(DEV)  ## docs/results/gains.md again: the gains of every walk, tried in both engines (1 minute)
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_gains $(ARGS)
 bench-train: $(TRAIN)  ## samples per second of training
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/bench_train.py $(ARGS)
 clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
