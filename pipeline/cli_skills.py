@@ -26,7 +26,7 @@ assignments = click.option(
 
 def register(group: click.Group) -> None:
     """Add the commands to a group."""
-    for command in (skill, skills, evaluate_all):
+    for command in (skill, skills, evaluate_all, ablate):
         group.add_command(command)
 
 
@@ -146,6 +146,61 @@ def evaluate_all(folder: Path, engine: str | None, episodes: int, seed: int, as_
         columns = ("policy", "engine", "NR", "NR_free", "plain NR", "NR that ships", "")
         console.table(columns, rows, title=f"{episodes} episodes each")
     return 0 if same else 1
+
+
+def whole_numbers(_: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """``0,1,2`` as numbers."""
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected numbers such as 0,1,2, found {value!r}", param=option) from None
+
+
+@click.command()
+@click.argument("clip", type=PATH)
+@click.option("--out", type=PATH, help="Folder of the trainings.  [default: runs/ablation/CHARACTER/CLIP]")
+@click.option("--samples", default=1_600_000, show_default=True, type=click.IntRange(1), help="Of each training.")
+@click.option("--seeds", default="0", show_default=True, callback=whole_numbers, help="Such as 0,1,2.")
+@assignments
+@episodes
+@threads
+@as_json
+def ablate(
+    clip: Path,
+    out: Path | None,
+    samples: int,
+    seeds: tuple[int, ...],
+    assignments: tuple[str, ...],
+    episodes: int,
+    threads: int | None,
+    as_json: bool,
+) -> int:
+    """Train CLIP with and without starts from anywhere (RSI) and early termination (ET); docs/results/ablation.md."""
+    from pipeline import ablation
+    from train import settings
+    from train.folder import Material
+
+    if out is None:
+        found = Material.load(clip)
+        out = Path("runs/ablation") / found.character.name / found.clip.name
+    rows = ablation.ablate(
+        clip,
+        out,
+        samples,
+        seeds,
+        Progress,
+        console.note,
+        threads=threads or usable_processors(),
+        episodes=episodes,
+        values=settings.parse(assignments),
+    )
+    if as_json:
+        for row in rows:
+            console.emit_json(dict(zip(ablation.COLUMNS, row, strict=True)))
+    else:
+        console.table(ablation.COLUMNS, rows)
+        print(ablation.PAGE)
+    return 0
 
 
 def _against(now: Evaluation, before: dict | None) -> tuple[tuple[str, ...], bool]:

@@ -163,9 +163,10 @@ class Progress:
             return
         self.last = now
         speed = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else math.nan
+        pace = "" if math.isnan(speed) else f"{speed:6,.0f}/s"
         text = (
-            f"{done / self.samples:4.0%}  {done:9,.0f} samples  {speed:6,.0f}/s  NR ≈ {self.estimate(figures):.2f}"
-            f"  reward {figures['reward']:.3f}  episodes {figures['episode_seconds']:5.1f} s  {self.ends(figures)}"
+            f"{done / self.samples:4.0%}  {done:9,.0f} samples  {pace:8}  NR ≈ {self.estimate(figures):.2f}"
+            f"  reward {figures['reward']:.3f}  {self.ends(figures)}"
             f"  {console.duration(max(self.samples - done, 0.0) / speed)} left"
         )
         end = "" if live and done < self.samples else "\n"
@@ -179,12 +180,15 @@ class Progress:
 
     @staticmethod
     def ends(figures: dict[str, float]) -> str:
-        """Why most episodes of the batch that were terminated were."""
+        """How long the episodes that ended in the batch were, and what ended most of those cut short."""
+        seconds = figures["episode_seconds"]
         reasons = {name[6:]: count for name, count in figures.items() if name.startswith("ended_") and count}
+        if math.isnan(seconds):
+            return "no episode ended"
         if not reasons:
-            return "no falls"
+            return f"episodes {seconds:4.1f} s, to their end"
         worst = max(reasons, key=lambda name: reasons[name])
-        return f"{reasons[worst]:.0f} of {sum(reasons.values()):.0f} ends by {worst}"
+        return f"episodes {seconds:4.1f} s, {reasons[worst]:.0f} of {sum(reasons.values()):.0f} falls by {worst}"
 
 
 def _show(found: Evaluation, as_json: bool) -> None:

@@ -28,6 +28,8 @@ SHARE = 0.2
 Kind = Literal["cycle", "one_shot", "floor"]
 Say = Callable[[str], None]
 """told what is being done, a line each"""
+Reporter = Callable[[int, float], run.Report]
+"""makes, of a number of samples and an episode's seconds, what is told of each batch"""
 
 
 FIGURES = (folder.CONFIG, folder.EVALUATION, folder.PUSH, folder.METRICS)
@@ -145,7 +147,7 @@ def kind_of(clip: Clip) -> Kind:
 def perform(
     file: Path | str,
     char: str,
-    report: Callable[[int, float], run.Report],
+    report: Reporter,
     say: Say,
     *,
     name: str | None = None,
@@ -159,7 +161,6 @@ def perform(
     """The whole chain for one skill; what is done already is not done again.
 
     Args:
-        report: makes, of a number of samples and an episode's seconds, what is told of each batch.
         out: run folder; by default that of the list, or policies/CHAR/CLIP.
         values: settings beside the recipe's.
         force: train although the clip fails validation.

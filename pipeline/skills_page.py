@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from characters.character import Character
 from motion import files
 from motion.clip import Clip
 from pipeline.skill import QUALITY, Entry, SkillList
@@ -22,6 +23,7 @@ WEIGHTED, PLAIN = "paper-2018-weighted", "paper-2018"
 NONE = "–"
 PREDICTORS = ("torque_ratio", "contact_agreement", "root_residual")
 """measures of feasibility that are held against what training achieved"""
+GRAVITY = 9.81
 TURN = 0.5
 """turns about an axis from which a skill is said to turn about it"""
 ENOUGH = 5
@@ -33,7 +35,8 @@ the policies again. NR is the mean share of the reward possible in 32 episodes, 
 release's joint weights (`paper-2018-weighted`) and *plain* (`paper-2018`); the published figure does not say which it
 is. NR moves the reference's place onto the body at each new cycle, as the release does, NR_free never. ± is half a 95 %
 interval over episodes of one policy, not over trainings. Pushes are newtons at the pelvis for 0.2 s, the median over 8
-phases of the largest survived. (In brackets: Peng et al. 2018.) – was not measured or not published.
+phases of the largest survived, also in the body's weights W. In brackets: Peng et al. 2018. – was not measured, or not
+published.
 """
 RESULTS = (
     "skill",
@@ -97,8 +100,8 @@ def write(listed: SkillList | None = None, page: Path = PAGE) -> list[tuple[str,
     found = [(entry, Figures.read(entry)) for entry in listed.skill]
     rows = [result_row(entry, figures) for entry, figures in found]
     trained = [figures for _, figures in found if figures is not None]
-    parts = [HEAD, _markdown(RESULTS, rows), "## Does feasibility predict?\n", _predicts(trained)]
-    parts.append(_markdown(FEASIBILITY, [_feasibility_row(figures) for figures in trained]))
+    parts = [HEAD, markdown(RESULTS, rows), "## Does feasibility predict?\n", _predicts(trained)]
+    parts.append(markdown(FEASIBILITY, [_feasibility_row(figures) for figures in trained]))
     if noted := [entry for entry in listed.skill if entry.notes or entry.reason]:
         parts.append("## Notes\n")
         parts.append("".join(_note(entry) for entry in noted))
@@ -114,20 +117,20 @@ def result_row(entry: Entry, figures: Figures | None) -> tuple[str, ...]:
         cells = (entry.title, entry.char, _beside("not trained", published[0]), *[NONE] * (len(RESULTS) - 3))
         return cells[:10] + (_beside(NONE, published[1]), NONE, _pushes(None, entry))
     others = [
-        f"{engine}: {_interval(figures.nr('synced', engine=engine))}, {_interval(figures.nr('free', engine=engine))}"
+        f"{engine}: {interval(figures.nr('synced', engine=engine))}, {interval(figures.nr('free', engine=engine))}"
         for engine in figures.evaluation.get(folder.ELSEWHERE, {})
     ]
     synced = figures.evaluation["synced"]
     return (
         entry.title,
         entry.char,
-        _beside(_interval(figures.nr()), published[0]),
-        _interval(figures.nr(profile=PLAIN)),
-        _interval(figures.nr("free")),
-        _interval(figures.nr("free", PLAIN)),
+        _beside(interval(figures.nr()), published[0]),
+        interval(figures.nr(profile=PLAIN)),
+        interval(figures.nr("free")),
+        interval(figures.nr("free", PLAIN)),
         "; ".join(others) or NONE,
         f"{synced['completed']:.0%}",
-        _interval(figures.nr("zero")),
+        interval(figures.nr("zero")),
         _turns(synced),
         _beside(f"{figures.samples / 1e6:.2f}", published[1]),
         f"{figures.minutes:.0f}",
@@ -145,8 +148,8 @@ def _feasibility_row(figures: Figures) -> tuple[str, ...]:
         figures.entry.char,
         verdict,
         *shown,
-        _interval(figures.nr()),
-        _interval(figures.nr("free")),
+        interval(figures.nr()),
+        interval(figures.nr("free")),
     )
 
 
@@ -171,21 +174,26 @@ def _note(entry: Entry) -> str:
     return f"- **{entry.title}** on {entry.char}: {'. '.join(said)}.\n"
 
 
-def _interval(found: dict[str, float] | None) -> str:
+def interval(found: dict[str, float] | None) -> str:
+    """A mean and half its 95 % interval."""
     if found is None or found["mean"] is None:
         return NONE
     return f"{found['mean']:.3f}" + ("" if found["ci95"] is None else f" ± {found['ci95']:.3f}")
 
 
 def _beside(own: str, published: float | None) -> str:
-    return own if published is None else f"{own} ({published:g})"
+    if published is None:
+        return own
+    return f"{own} ({published:.3f})" if published < 1 else f"{own} ({published:g})"
 
 
 def _pushes(push: dict[str, Any] | None, entry: Entry) -> str:
-    """Forward, and the weaker of left and right."""
+    """Forward, and the weaker of left and right; in newtons and in the body's weights."""
     own = NONE
     if push is not None:
-        own = f"{push['forward']['median']:.0f}, {min(push['left']['median'], push['right']['median']):.0f}"
+        forces = (push["forward"]["median"], min(push["left"]["median"], push["right"]["median"]))
+        weight = GRAVITY * Character.load(entry.char).mass
+        own = ", ".join(f"{force:.0f} = {force / weight:.2f} W" for force in forces)
     paper = entry.paper
     if paper is None or paper.forward is None:
         return own
@@ -202,6 +210,7 @@ def _turns(score: dict[str, Any]) -> str:
     return ", ".join(told) or NONE
 
 
-def _markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = [columns, tuple("---" for _ in columns), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -15,7 +15,7 @@ from characters.character import Character  # noqa: E402
 from motion import files  # noqa: E402
 from motion.clip import Clip  # noqa: E402
 from motion.errors import InputError  # noqa: E402
-from pipeline import cli, performance, skill, skills_page  # noqa: E402
+from pipeline import ablation, cli, performance, skill, skills_page  # noqa: E402
 from pipeline.skill import Entry, SkillList  # noqa: E402
 from tests.test_train import source  # noqa: E402, F401
 from train import engine, folder, run, settings  # noqa: E402
@@ -196,7 +196,7 @@ def test_the_page_tells_what_is_trained_and_what_is_not(at_home: Path):
     nr = files.read_json(out / "evaluation.json")["synced"]["returns"]["paper-2018-weighted"]
     assert stand["NR weighted (paper)"] == f"{nr['mean']:.3f} ± {nr['ci95']:.3f} (0.985)"
     assert stand["million samples (paper)"] == "0.00 (61)"
-    assert stand["pushed forward, sideways (paper)"] == "60, 60 (240, 300)"
+    assert stand["pushed forward, sideways (paper)"] == "60 = 0.14 W, 60 = 0.14 W (240, 300)"
     assert walk["NR weighted (paper)"] == "not trained (0.988)"
     assert walk["million samples (paper)"] == "– (44)"
     assert walk["pushed forward, sideways (paper)"] == "–"
@@ -229,6 +229,31 @@ def test_a_film_of_a_policy(at_home: Path):
     pictures = iio.imread(film)
     assert pictures.shape[1:] == (270, 480, 3)
     assert len(pictures) == 7
+
+
+def test_an_ablation_is_a_table_and_is_not_done_twice(at_home: Path, monkeypatch):
+    clip = at_home / "processed/humanoid/stand"
+    monkeypatch.setattr(ablation, "VARIANTS", {name: ablation.VARIANTS[name] for name in ("rsi-et", "rsi")})
+
+    def ablate() -> list[tuple[str, ...]]:
+        return ablation.ablate(
+            clip, Path("runs"), 64, (0, 1), lambda *_: lambda figures: None, lambda line: None, episodes=2, values=SMALL
+        )
+
+    rows = ablate()
+    assert [row[:2] for row in rows] == [
+        ("both", "0"),
+        ("both", "1"),
+        ("both", "median"),
+        ("RSI only", "0"),
+        ("RSI only", "1"),
+        ("RSI only", "median"),
+    ]
+    trained = settings.load(Path("runs/rsi-1"))
+    assert (trained.seed, trained.task.early_termination, trained.task.start) == (1, "none", "uniform")
+    assert ablation.PAGE.read_text().count("| RSI only |") == 3
+    monkeypatch.setattr(run, "train", None)
+    assert ablate() == rows
 
 
 @pytest.mark.parametrize("name", engine.ENGINES)

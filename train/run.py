@@ -224,9 +224,10 @@ def evaluate_folder(
     episodes: int = 32,
     seed: int = 0,
     record: Path | None = None,
+    values: Values | None = None,
 ) -> Evaluation:
-    """Evaluate the policy of a run folder, in the engine it was trained in or in another."""
-    settings = replace(configs.load(folder), seed=seed)
+    """Evaluate the policy of a run folder, in the engine it was trained in or in another, with some settings changed."""
+    settings = configs.changed(configs.load(folder), {"seed": seed, **(values or {})})
     policy = load_policy(weights(folder))
     return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record)
 
