@@ -246,6 +246,21 @@ def test_stages_change_the_settings_on_the_way(source: Path, tmp_path: Path):
     assert rewards[0][2] < rewards[1][2]  # the plain sums of the last stage give less
 
 
+@pytest.mark.parametrize(
+    "first, then",
+    [
+        ({}, {"task.disturbance.push_force": 0.5, "task.disturbance.friction": [0.5, 1.0], "task.start": "failure"}),
+        ({"task.disturbance.push_force": 0.5, "task.start": "failure"}, {"task.disturbance.push_force": 0.0}),
+        ({"task.start": "failure"}, {"task.start": "uniform"}),
+    ],
+)
+def test_a_stage_turns_disturbances_and_starts_on_or_off(source: Path, tmp_path: Path, first: dict, then: dict):
+    out = tmp_path / "policy"
+    train(source, out, settings.changed(replace(SMALL, stages=(settings.Stage(0.5, then),)), first))
+    with (out / "metrics.csv").open() as file:
+        assert [float(row["samples"]) for row in csv.DictReader(file)] == [64, 128, 192]
+
+
 def test_what_resuming_changes_is_kept(source: Path, tmp_path: Path):
     out = tmp_path / "policy"
     train(source, out, replace(SMALL, samples=64))

@@ -131,10 +131,8 @@ class Disturbances:
         return {} if self.settings == NONE else {name: getattr(self, name).copy() for name in ARRAYS}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
-        """Go on from a `snapshot`."""
-        if self.settings == NONE:
-            return
-        for name in ARRAYS:
+        """Go on from a `snapshot` that has these arrays."""
+        for name in self.snapshot():
             getattr(self, name)[:] = snapshot[name]
         if self.settings.varies:
             self.engine.vary(np.arange(len(self.pushed)), self.friction, self.mass)

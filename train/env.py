@@ -200,7 +200,10 @@ class ImitationEnv:
         for name in ("time", "age", "shift"):
             getattr(self, name)[:] = snapshot[name]
         self.random.bit_generator.state = json.loads(snapshot["random"])
-        self.disturbances.restore(snapshot)
+        if self.disturbances.snapshot().keys() <= snapshot.keys():
+            self.disturbances.restore(snapshot)
+        else:  # disturbed from now on only
+            self.disturbances.start(np.arange(self.count), self._base, self.time, self.random)
         self.starts.restore(snapshot)
         self.engine.reset(np.arange(self.count), snapshot["qpos"], snapshot["qvel"])
         return self._observe()

@@ -76,7 +76,6 @@ class Starts:
         return {name: getattr(self, name).copy() for name in ARRAYS} if self.kind == "failure" else {}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
-        """Go on from a `snapshot`."""
-        if self.kind == "failure":
-            for name in ARRAYS:
-                getattr(self, name)[:] = snapshot[name]
+        """Go on from a `snapshot`; one of another kind of start has counted nothing."""
+        for name in self.snapshot().keys() & snapshot.keys():
+            getattr(self, name)[:] = snapshot[name]
