@@ -247,7 +247,7 @@ def test_stages_change_the_settings_on_the_way(source: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "first, then",
+    ("first", "then"),
     [
         ({}, {"task.disturbance.push_force": 0.5, "task.disturbance.friction": [0.5, 1.0], "task.start": "failure"}),
         ({"task.disturbance.push_force": 0.5, "task.start": "failure"}, {"task.disturbance.push_force": 0.0}),
