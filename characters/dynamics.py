@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -103,16 +104,62 @@ def _collider(character: Character) -> mujoco.MjModel:
     return _colliders[character]
 
 
-def _touching(compiled: mujoco.MjModel, data: mujoco.MjData, qpos: Array) -> Iterator[tuple[tuple[int, int], float]]:
-    """The pairs of links that overlap at one qpos (nq,), and how deep in metres."""
+def _collide(compiled: mujoco.MjModel, data: mujoco.MjData, qpos: Array) -> None:
+    """Fill ``data.contact`` at one qpos (nq,)."""
     data.qpos[:] = qpos
     mujoco.mj_kinematics(compiled, data)
     mujoco.mj_comPos(compiled, data)
     mujoco.mj_collision(compiled, data)
+
+
+def _touching(compiled: mujoco.MjModel, data: mujoco.MjData, qpos: Array) -> Iterator[tuple[tuple[int, int], float]]:
+    """The pairs of links that overlap at one qpos (nq,), and how deep in metres."""
+    _collide(compiled, data, qpos)
     body = compiled.geom_bodyid
     for k in range(data.ncon):
         one, other = data.contact.geom[k]
         yield (int(body[one]) - 1, int(body[other]) - 1), max(0.0, -float(data.contact.dist[k]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlaps:
+    """Places where two links overlap that are neither adjacent nor overlap at rest."""
+
+    frame: np.ndarray
+    """(N,) ascending"""
+    links: np.ndarray
+    """(N, 2) the two links"""
+    point: Array
+    """(N, 3) world, half-way between the two surfaces"""
+    normal: Array
+    """(N, 3) unit, the way out for the second link"""
+    depth: Array
+    """(N,) metres"""
+
+    def deeper(self, least: float) -> Overlaps:
+        """Those deeper than ``least`` metres."""
+        kept = self.depth > least
+        return Overlaps(self.frame[kept], self.links[kept], self.point[kept], self.normal[kept], self.depth[kept])
+
+
+def overlaps(character: Character, qpos: Array) -> Overlaps:
+    """Where qpos ``(T, nq)`` overlaps itself."""
+    compiled = _collider(character)
+    data = mujoco.MjData(compiled)
+    frame, links, point, normal, depth = [], [], [], [], []
+    for t, q in enumerate(qpos):
+        _collide(compiled, data, q)
+        if data.ncon:
+            contact = data.contact
+            frame.append(np.full(data.ncon, t))
+            links.append(compiled.geom_bodyid[contact.geom] - 1)
+            point.append(contact.pos.copy())
+            normal.append(contact.frame[:, :3].copy())
+            depth.append(-contact.dist)
+    if not frame:
+        empty = np.zeros((0, 3))
+        return Overlaps(np.zeros(0, dtype=int), np.zeros((0, 2), dtype=int), empty, empty, np.zeros(0))
+    return Overlaps(*(np.concatenate(parts) for parts in (frame, links, point, normal, depth)))
 
 
 def mass_matrix(character: Character, qpos: Array) -> Array:
@@ -175,23 +222,28 @@ def implicit_acceleration(
     """
     compiled = model(character)
     data = mujoco.MjData(compiled)
-    diagonal = compiled.M_rowadr + compiled.M_rownnz - 1
+    place, speed, mass = data.qpos, data.qvel, data.M  # views: looking them up takes as long as a call
+    diagonal, added = compiled.M_rowadr + compiled.M_rownnz - 1, timestep * damping
     bias, inertial, out = np.empty(compiled.nv), np.empty(compiled.nv), np.empty((len(qpos), compiled.nv))
-    forces, change, known = torque - damping * qvel, (qvel - was) / timestep, np.isfinite(was[:, 0])
+    known = np.isfinite(was[:, 0])
+    change = (qvel - was) / timestep
+    # where the last step is known, bias cancels: it is in the rest too
+    forces = (torque - damping * qvel - np.where(known[:, None], applied, 0.0))[:, None]
     for t in range(len(qpos)):
-        data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
+        place[:], speed[:] = qpos[t], qvel[t]
         mujoco.mj_kinematics(compiled, data)
         mujoco.mj_comPos(compiled, data)
         mujoco.mj_makeM(compiled, data)
-        mujoco.mj_comVel(compiled, data)
-        mujoco.mj_rne(compiled, data, 0, bias)
-        force = forces[t] - bias
         if known[t]:
             mujoco.mj_mulM(compiled, data, inertial, change[t])
-            force += inertial + bias - applied[t]
-        data.M[diagonal] += timestep * damping
+            forces[t] += inertial
+        else:
+            mujoco.mj_comVel(compiled, data)
+            mujoco.mj_rne(compiled, data, 0, bias)
+            forces[t] -= bias
+        mass[diagonal] += added
         mujoco.mj_factorM(compiled, data)
-        mujoco.mj_solveM(compiled, data, out[t : t + 1], force[None])
+        mujoco.mj_solveM(compiled, data, out[t : t + 1], forces[t])
     return out
 
 

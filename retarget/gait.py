@@ -35,6 +35,8 @@ APART = 0.35
 """share of their distance at rest that hind and forefoot of a side keep between them"""
 SHORTEST_STEP = 0.5
 """share of the source's stride that is left, however short the trunk"""
+NARROWEST, SOFT = 0.7, 0.25
+"""share of its distance from the middle at rest that a foot keeps, and of that, over which it is led there"""
 PLANTED = 0.3
 """share of the leg: a stance whose foot would stray further than this is not brought to one place"""
 
@@ -131,6 +133,8 @@ class Girdle:
     """(T, 3) half-way between the source's two joints"""
     body: Array
     """(T, 3) the same of the body"""
+    side: Array
+    """(T, 3) level, away from the middle, of the body"""
 
 
 def feet(
@@ -171,6 +175,7 @@ def feet(
         if drive.index is not None:
             path = rotation.rotate(trunk, drive.take(rotation.rotate(rotation.conjugate(trunk), path)))
         path = girdle.body + scale * path + rotation.rotate(trunk, offset)
+        path = _beside(path, girdle, NARROWEST * float(abs(body.positions[link] - rest)[1]))
         path[:, 2] = ground[role] + body.positions[link][2]
         if drive.index is not None:
             path[:, :2] = planted(
@@ -178,6 +183,14 @@ def feet(
             )
         out[role] = path
     return out
+
+
+def _beside(path: Array, girdle: Girdle, least: float) -> Array:
+    """A foot's path ``(T, 3)`` that keeps to its own side of its girdle, softly, so that feet do not tread on each other."""
+    out = np.einsum("ti,ti->t", path - girdle.body, girdle.side)
+    soft = max(SOFT * least, 1e-6)
+    wider = least + soft * np.logaddexp(0.0, (out - least) / soft)
+    return path + (wider - out)[:, None] * girdle.side
 
 
 def stride_share(body: Body, paths: AbstractMapping[str, Array], trunk: Array) -> float:
@@ -204,8 +217,10 @@ def _girdle(source: Source, body: Body, role: str, drive: Drive, positions: Arra
     pair = [r for r in body.chains if _limb(r) == _limb(role)]
     joints = [body.link(body.chains[r][0]) for r in pair]
     theirs = [source.chains[r][0] for r in source.feet if _limb(r) == _limb(drive.role)]
-    middle = Girdle(source.positions[:, theirs].mean(axis=1), positions[:, joints].mean(axis=1))
-    return middle, body.positions[joints].mean(axis=0)
+    middle = positions[:, joints].mean(axis=1)
+    outward = (positions[:, body.link(body.chains[role][0])] - middle) * np.array([1.0, 1.0, 0.0])
+    girdle = Girdle(source.positions[:, theirs].mean(axis=1), middle, rotation.unit(outward))
+    return girdle, body.positions[joints].mean(axis=0)
 
 
 def _limb(role: str) -> str:

@@ -92,15 +92,22 @@ def follow(
         push = rotation.rotate(rotation.conjugate(turn), -acceleration)
         force = np.cross(np.broadcast_to(bone, push.shape), push) / (2.0 / 3.0 * _reach(body, chain))
         bend = late + entry.sway * swayed(force, entry, fps)
-        size = np.linalg.norm(bend, axis=1, keepdims=True)
-        limit = ROOM * (joint.swing_limit if joint.type == "ball" else min(-joint.lower, joint.upper))
-        bend = bend * np.where(size > 1e-9, limit * np.tanh(size / max(limit, 1e-9)) / np.maximum(size, 1e-9), 1.0)
+        turned = rotation.rotate(body.rotations[joint.child], joint.axis)
         if joint.type == "hinge":
-            axis = rotation.rotate(body.rotations[joint.child], joint.axis)
-            bend = (bend @ axis)[:, None] * axis
+            angle = bend @ turned
+            bend = _within(angle, np.where(angle < 0, -joint.lower, joint.upper))[:, None] * turned
+        else:
+            size = np.linalg.norm(bend, axis=1)
+            bend = bend * (_within(size, joint.swing_limit) / np.maximum(size, 1e-9))[:, None]
         turn = rotation.multiply(turn, rotation.exp(bend))
         out[joint.child] = rotation.multiply(turn, body.rotations[joint.child])
     return out
+
+
+def _within(angle: Array, limit: Array | float) -> Array:
+    """Angles ``(T,)`` kept, softly, within `ROOM` of a limit on their side."""
+    most = ROOM * np.maximum(limit, 1e-9)
+    return most * np.tanh(angle / most)
 
 
 def played(

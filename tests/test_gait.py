@@ -215,3 +215,14 @@ def test_tail_and_wings_move(made: dict[str, tuple[Clip, dict]], body: str):
             link = character.joints[character.joint(name)].child
             local = rotation.relative(pose.rotations[:, character.links[link].parent], pose.rotations[:, link])
             assert np.rad2deg(rotation.angle(local, rotation.mean(local))).max() > 1.0, name
+
+
+def test_feet_keep_to_their_own_side() -> None:
+    """A path that crosses the middle is led aside; one that stays out is hardly touched; the other axes not at all."""
+    path = np.column_stack([np.linspace(0, 1, 50), np.linspace(0.4, -0.4, 50), np.full(50, -0.7)])
+    girdle = gait.Girdle(np.zeros((50, 3)), np.zeros((50, 3)), np.tile([0.0, 1.0, 0.0], (50, 1)))
+    kept = gait._beside(path, girdle, 0.1)
+    np.testing.assert_array_equal(kept[:, [0, 2]], path[:, [0, 2]])
+    assert kept[:, 1].min() > 0.1
+    assert (np.diff(kept[:, 1]) < 0).all()
+    np.testing.assert_allclose(kept[:5, 1], path[:5, 1], atol=1e-5)
