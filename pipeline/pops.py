@@ -103,10 +103,25 @@ def mend_pops(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
         pops = find_pops(motion)
         if not pops:
             break
+        rotations, roots = motion.rotations.copy(), motion.root_positions.copy()
         for pop in pops:
-            motion = _spread(motion, pop, _shares(motion, pop))
             said.append(_tell(motion, pop))
+            rows, near = _around_pop(motion, pop)
+            part = replace(near, rotations=rotations[rows], root_positions=roots[rows])
+            pop = replace(pop, start=pop.start - rows.start)
+            part = _spread(part, pop, _shares(part, pop))
+            rotations[rows], roots[rows] = part.rotations, part.root_positions
+        motion = replace(motion, rotations=rotation.continuous(rotations), root_positions=roots)
     return motion, tuple(said)
+
+
+def _around_pop(motion: Motion, pop: Pop) -> tuple[slice, Motion]:
+    """The frames that mending a pop may change, and more than enough around them; all of a loop's."""
+    if motion.loop:
+        return slice(0, len(motion)), motion
+    reach = 2 * round(SPREAD_SECONDS * motion.fps) + 2
+    rows = slice(max(pop.start - reach, 0), min(pop.start + pop.gap + reach + 1, len(motion)))
+    return rows, motion.slice(rows.start, rows.stop)
 
 
 def find_pops(motion: Motion) -> list[Pop]:
