@@ -15,6 +15,8 @@ from motion.motion import Motion
 from motion.rotation import Array
 from retarget.sampled import Sampled
 
+AT_ONCE = 2_000_000
+"""Numbers a spline is laid through at a time: it takes several times their memory."""
 TIP = 2
 """Where in a limb's chain ankle and wrist are."""
 
@@ -108,7 +110,13 @@ def splined(source: Motion, values: Array, times: Array) -> Array:
     if len(source) == 1:
         return np.repeat(values, len(times), axis=0)
     knots = np.arange(len(source)) / source.fps
-    return CubicSpline(knots, values)(np.clip(times, 0.0, knots[-1]))
+    times = np.clip(times, 0.0, knots[-1])
+    flat, out = values.reshape(len(values), -1), np.empty((len(times), values[0].size))
+    columns = max(1, AT_ONCE // len(values))
+    for start in range(0, flat.shape[1], columns):
+        part = slice(start, start + columns)
+        out[:, part] = CubicSpline(knots, flat[:, part])(times)
+    return out.reshape(len(times), *values.shape[1:])
 
 
 def segments(side: Landmarks) -> dict[str, Array]:
