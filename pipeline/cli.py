@@ -455,7 +455,9 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        console.note(str(error) or "interrupted; nothing was half-written")
+        console.note(
+            str(error.__cause__ or error) or "interrupted; nothing was half-written"
+        )  # click's Abort has a cause
         return INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code == TERMINATED:

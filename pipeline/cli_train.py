@@ -68,6 +68,7 @@ def train(
     **options: Any,
 ) -> int:
     """Train a policy that performs CLIP: a folder with clip.json and gains.json."""
+    from pipeline import lock
     from train import folder, run, settings
 
     source = clip.parent if clip.name == folder.CLIP else clip
@@ -81,7 +82,9 @@ def train(
         plan = settings.load(out)
         progress = Progress(values.get("samples", plan.samples), plan.task.horizon)
         console.note(f"going on with {out}")
-        _show(run.resume(out, values, progress, film=film), as_json)
+        with lock.claim(out):
+            found = run.resume(out, values, progress, film=film)
+        _show(found, as_json)
         return 0
     base = settings.default(material.character) if config is None else replace(settings.load(config), history=())
     plan = settings.changed(base, {"physics.threads": usable_processors(), **values})
@@ -90,7 +93,9 @@ def train(
         f"{plan.learning.steps * plan.environments:,} samples a batch, {plan.samples:,} in all, seed {plan.seed}"
     )
     progress = Progress(plan.samples, plan.task.horizon)
-    _show(run.train(source, out, plan, progress, char=char, force=force, film=film), as_json)
+    with lock.claim(out):
+        found = run.train(source, out, plan, progress, char=char, force=force, film=film)
+    _show(found, as_json)
     return 0
 
 

@@ -14,7 +14,7 @@ from characters.character import Character
 from motion import files
 from motion.clip import Clip, FileModel, check_model
 from motion.errors import InputError, nearest
-from pipeline import sources, stages
+from pipeline import lock, sources, stages
 from train import engine, folder, run, settings
 from train.settings import RunSettings, Stage, Values, changed
 
@@ -180,17 +180,18 @@ def perform(
         entry = Entry(char=character.name, clip=str(file), kind=kind_of(material.clip), name=material.clip.name)
     out = out or entry.run
     say(f"{character.name} {material.clip.name}: recipe for {entry.kind}, into {out}")
-    if not (out / folder.EVALUATION).exists() or not (out / folder.WEIGHTS).exists():
-        if (out / folder.CHECKPOINT).exists():
+    with lock.claim(out):
+        finished = (out / folder.EVALUATION).exists() and (out / folder.WEIGHTS).exists()
+        if not finished and (out / folder.CHECKPOINT).exists():
             plan = settings.load(out)
             run.resume(out, values or {}, report(plan.samples, plan.task.horizon), film=film)
-        else:
+        elif not finished:
             base = changed(settings.default(character), {"physics.threads": threads})
             plan = changed(listed.settings(entry, base), values or {})
             watch = report(plan.samples, plan.task.horizon)
             run.train(clip_folder, out, plan, watch, char=char, force=force or entry.force, film=film)
-    measure(out, say)
-    folder.ship(out, out)
+        measure(out, say)
+        folder.ship(out, out)
     if not entry.ships:
         figures_only(out, entry.figures)
     return out
@@ -217,7 +218,7 @@ def measure(out: Path, say: Say) -> None:
     for name in engine.ENGINES:
         if name != kept["engine"] and name not in kept.get(folder.ELSEWHERE, {}):
             say(f"evaluating in {name}")
-            found = run.evaluate_folder(out, engine_name=name, episodes=kept["episodes"])
+            found = run.evaluate_folder(out, engine_name=name, episodes=kept["episodes"], thorough=False)
             folder.write_evaluation(out, found.to_json(), kept["engine"])
     if not (out / folder.PUSH).exists():
         say("pushing")

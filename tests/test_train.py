@@ -22,6 +22,7 @@ from characters.character import Character  # noqa: E402
 from motion.clip import Clip, CycleOffset  # noqa: E402
 from motion.errors import InputError, SolveError  # noqa: E402
 from motion.gains import Gains, JointGain  # noqa: E402
+from pipeline import cli, cli_train  # noqa: E402
 from train import folder, run, settings  # noqa: E402
 from train.engine import EngineSettings  # noqa: E402
 from train.env import EnvSettings  # noqa: E402
@@ -206,6 +207,19 @@ def test_ctrl_c_saves_and_the_rest_is_as_if_it_had_not_been(source: Path, tmp_pa
     resume(parts)
     a, b = load_policy(whole / "checkpoint.pt").state_dict(), load_policy(parts / "checkpoint.pt").state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_ctrl_c_on_the_command_line(source: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(cli_train.Progress, "__call__", lambda self, figures: os.kill(os.getpid(), signal.SIGINT))
+    small = ("environments=8", "learning.steps=8", "learning.minibatch=32", "learning.hidden=[16]")
+    given = [part for assignment in small for part in ("--set", assignment)]
+    out = tmp_path / "policy"
+    assert cli.run(["train", str(source), "--out", str(out), "--threads", "1", *given]) == 130
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1] == "interrupted after 64 samples; the checkpoint is saved, --resume goes on"
+    assert settings.load(out).physics.threads == 1
+    assert not list(out.glob(".*"))
+    assert load_policy(out / "checkpoint.pt")
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(source: Path, tmp_path: Path, monkeypatch):

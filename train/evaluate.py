@@ -94,6 +94,7 @@ def evaluate(
     seed: int = 0,
     noisy: Actor | None = None,
     record: Path | None = None,
+    other_rates: tuple[int, ...] = OTHER_RATES,
 ) -> Evaluation:
     """Score an actor, and a zero residual and chance beside it.
 
@@ -103,6 +104,7 @@ def evaluate(
         profile: whose return is `normalized_return`.
         noisy: the actor with its exploration noise; without it that is not measured.
         record: file for the poses of NR's episodes (`train.recording`).
+        other_rates: Hz of the physics that are tried besides its own.
     """
     synced = task.measured(clip.loop)
     physics = physics or EngineSettings(self_collision=character.self_collision)
@@ -134,7 +136,7 @@ def evaluate(
         }
     if recorder is not None and record is not None:
         recorder.recording().save(record)
-    for hertz in OTHER_RATES:
+    for hertz in other_rates:
         with world(at_rate(physics, hertz)) as under:
             rates[str(hertz)] = under(act)
     nr = scores["synced"].returns[profile]

@@ -18,7 +18,7 @@ from train import engine, push
 from train import settings as configs
 from train.disturbance import NONE
 from train.env import REASONS, ImitationEnv
-from train.evaluate import REPORTED, Evaluation, actor, evaluate
+from train.evaluate import OTHER_RATES, REPORTED, Evaluation, actor, evaluate
 from train.export import export, export_weights
 from train.folder import (
     CHECKPOINT,
@@ -225,11 +225,20 @@ def evaluate_folder(
     seed: int = 0,
     record: Path | None = None,
     values: Values | None = None,
+    thorough: bool = True,
 ) -> Evaluation:
-    """Evaluate the policy of a run folder, in the engine it was trained in or in another, with some settings changed."""
+    """Evaluate the policy of a run folder, in the engine it was trained in or in another.
+
+    Args:
+        record: file for the poses of NR's episodes.
+        values: settings that differ from the training's.
+        thorough: also with the policy's own noise and at other rates of the physics, which takes three times as long.
+    """
     settings = configs.changed(configs.load(folder), {"seed": seed, **(values or {})})
     policy = load_policy(weights(folder))
-    return _evaluate(Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record)
+    return _evaluate(
+        Material.load(folder), settings, policy, engine_name or settings.engine, episodes, record, thorough
+    )
 
 
 def record_folder(folder: Path, seconds: float, *, engine_name: str | None = None) -> Recording:
@@ -270,6 +279,7 @@ def _evaluate(
     engine_name: str,
     episodes: int,
     record: Path | None = None,
+    thorough: bool = True,
 ) -> Evaluation:
     """Under the last stage's task; the profile is the training's first, if it is one that is reported."""
     now = settings.at(settings.samples)
@@ -284,6 +294,7 @@ def _evaluate(
         episodes=episodes,
         profile=settings.task.reward if settings.task.reward in REPORTED else REPORTED[0],
         seed=settings.seed + 1,
-        noisy=actor(policy, noise=1.0, seed=settings.seed + 1),
+        noisy=actor(policy, noise=1.0, seed=settings.seed + 1) if thorough else None,
         record=record,
+        other_rates=OTHER_RATES if thorough else (),
     )
