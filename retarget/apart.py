@@ -37,22 +37,24 @@ MOST = 0.5
 
 def apart(character: Character, targets: Targets) -> Targets:
     """Targets whose first guess does not overlap itself, as far as its joints allow; the same object where it never did."""
-    qpos, changed = targets.qpos, False
+    qpos, changed = targets.qpos.copy(), np.arange(len(targets.qpos))
     ease = _ease(character, targets.stance, len(qpos))
     moved = np.zeros((len(qpos), character.layout.nv))
     for _ in range(ROUNDS):
-        found = dynamics.overlaps(character, qpos).deeper(ALLOWED)
+        found = dynamics.overlaps(character, qpos[changed]).deeper(ALLOWED)
         if len(found.frame) == 0:
             break
-        changed = True
-        moved += _correction(character, qpos, found, ease, TIME * targets.fps)
-        moved = np.clip(moved, -MOST, MOST)
-        qpos = limits.clamp(character, character.layout.integrate(targets.qpos, moved))
-    if not changed:
+        found = replace(found, frame=changed[found.frame])
+        more = _correction(character, qpos, found, ease, TIME * targets.fps)
+        changed = np.flatnonzero(more.any(axis=1))  # no other frame can overlap now
+        moved[changed] = np.clip(moved[changed] + more[changed], -MOST, MOST)
+        turned = character.layout.integrate(targets.qpos[changed], moved[changed])
+        qpos[changed] = limits.clamp(character, turned)
+    if not moved.any():
         return targets
     before, after = kinematics.forward(character, targets.qpos), kinematics.forward(character, qpos)
-    turned = rotation.multiply(targets.rotations, rotation.relative(before.rotations, after.rotations))
-    return replace(targets, qpos=character.layout.continuous(qpos), rotations=turned)
+    rotations = rotation.multiply(targets.rotations, rotation.relative(before.rotations, after.rotations))
+    return replace(targets, qpos=character.layout.continuous(qpos), rotations=rotations)
 
 
 def _ease(character: Character, stance: AbstractMapping[str, np.ndarray], frames: int) -> Array:
