@@ -366,6 +366,8 @@ def to_toml(character: Character, found: Inferred, source: str, *, up: str, scal
             "[undriven]",
         ]
         lines += [f'{role} = "{"follow" if role == "tail" else "hold"}"' for role in others]
+    if {"left_leg", "right_leg", "left_foreleg", "right_foreleg"} <= found.roles.keys():
+        lines += ["", *GAIT]
     if found.limits:
         lines += [
             "",
@@ -383,6 +385,24 @@ def to_toml(character: Character, found: Inferred, source: str, *, up: str, scal
         ]
         lines += [f"# {name} = 100" for name in free]
     return "\n".join(lines) + "\n"
+
+
+def _gait(side: str, other: str) -> list[str]:
+    return [
+        f"[gait.{side}_foreleg]",
+        f'walk = {{ source = "{side}_leg", phase = 0.25 }}',
+        f'run = {{ source = "{other}_leg" }}',
+        f'leap = {{ source = "{side}_leg" }}',
+    ]
+
+
+GAIT = [
+    "# What the forelegs do when a source has two legs: follow the hind foot of their side a quarter of the stride later (a",
+    "# lateral sequence walk), that of the other side at once (trot), or that of their own (leap).",
+    *_gait("left", "right"),
+    "",
+    *_gait("right", "left"),
+]
 
 
 def _names(names: tuple[str, ...]) -> str:

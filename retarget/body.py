@@ -65,10 +65,27 @@ class Body:
         """Name of the link a leg stands on."""
         return self.character.links[self.link(self.foot_chain(role)[-1])].name
 
+    def stump(self, role: str) -> bool:
+        """Whether a leg stands on the end of its shank: there is no foot that turns about an ankle."""
+        return reach.stands_on(self, role) < reach.SEGMENTS
+
+    def sole(self, role: str) -> Array:
+        """What of a leg is brought to the source's foot, (3,) in the frame of the link it stands on: that link's joint; the
+        end of a stump."""
+        link = self.link(self.foot_chain(role)[-1])
+        if not self.stump(role):
+            return np.zeros(3)
+        ends = [f.position for f in self.character.end_effectors.values() if f.link == link and f.role == role]
+        return ends[0] if ends else self.character.links[link].com * 2.0
+
+    def foot_position(self, role: str) -> Array:
+        """Where `sole` is at rest, (3,) world."""
+        link = self.link(self.foot_chain(role)[-1])
+        return self.positions[link] + rotation.rotate(self.rotations[link], self.sole(role))
+
     def leg_length(self, role: str) -> float:
         """Hip to ankle along the bones at rest, metres; straight from hip to foot for a leg that stands bent."""
         if reach.follows_foot(self, role):
-            ends = [self.positions[self.link(self.foot_chain(role)[k])] for k in (0, -1)]
-            return float(np.linalg.norm(ends[1] - ends[0]))
+            return float(np.linalg.norm(self.foot_position(role) - self.positions[self.link(self.chains[role][0])]))
         joints = [self.link(j) for j in self.chains[role][:3]]
         return float(sum(np.linalg.norm(self.positions[b] - self.positions[a]) for a, b in pairwise(joints)))

@@ -232,7 +232,7 @@ def _legs_as_wholes(body: Body, ours: Landmarks, theirs: Landmarks, source: Sour
         out[role] = None
         if source is None or role not in source.feet or role not in theirs.chains:
             continue
-        at, their_at = reach.stands_on(body, role), source.chains[role].index(source.feet[role])
+        at, their_at = reach.stands_on(body, role) + body.stump(role), source.chains[role].index(source.feet[role])
         mine, other = (
             side.chains[role][:, k] - side.chains[role][:, 0] for side, k in ((ours, at), (theirs, their_at))
         )

@@ -167,20 +167,18 @@ def feet(
     out = {}
     for role, drive in plan.items():
         girdle, rest = _girdle(source, body, role, drive, positions)
-        foot, link = body.foot(role), body.link(body.foot_chain(role)[-1])
-        stand = source.standing(drive.role)
-        offset = body.positions[link] - rest - scale * stand
+        foot, stands = body.foot(role), body.foot_position(role)
+        theirs = source.standing(drive.role)
+        offset = stands - rest - scale * theirs
         offset[2] = 0.0
         path = source.positions[:, source.feet[drive.role]] - girdle.source
         if drive.index is not None:
             path = rotation.rotate(trunk, drive.take(rotation.rotate(rotation.conjugate(trunk), path)))
         path = girdle.body + scale * path + rotation.rotate(trunk, offset)
-        path = _beside(path, girdle, NARROWEST * float(abs(body.positions[link] - rest)[1]))
-        path[:, 2] = ground[role] + body.positions[link][2]
+        path = _beside(path, girdle, NARROWEST * float(abs(stands - rest)[1]))
+        path[:, 2] = ground[role] + stands[2]
         if drive.index is not None:
-            path[:, :2] = planted(
-                path[:, :2], stance[foot], PLANTED * float(np.linalg.norm(body.positions[link] - rest))
-            )
+            path[:, :2] = planted(path[:, :2], stance[foot], PLANTED * float(np.linalg.norm(stands - rest)))
         out[role] = path
     return out
 
@@ -206,7 +204,7 @@ def stride_share(body: Body, paths: AbstractMapping[str, Array], trunk: Array) -
         if fore not in paths or hind not in paths:
             continue
         ahead = rotation.rotate(rotation.conjugate(trunk), paths[fore] - paths[hind])[:, 0]
-        at = [body.positions[body.link(body.foot_chain(role)[-1])][0] for role in (fore, hind)]
+        at = [body.foot_position(role)[0] for role in (fore, hind)]
         apart = at[0] - at[1]
         share = min(share, (1.0 - APART) * apart / max(apart - float(ahead.min()), 1e-9))
     return max(share, SHORTEST_STEP)

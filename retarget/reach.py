@@ -6,6 +6,7 @@ follows the source's foot; its joints fold and stretch together from the rest po
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,14 +78,17 @@ class Leg:
         chain = body.chains[role][: stands_on(body, role) + 1]
         self.joints = [body.character.joints[j] for j in chain]
         self.links = [joint.child for joint in self.joints]
+        if body.stump(role):  # its end takes the place of a foot's joint
+            end = replace(self.joints[-1], origin=body.sole(role), rotation=rotation.IDENTITY)
+            self.joints, self.links = [*self.joints, end], [*self.links, self.links[-1]]
         self.carrier = self.joints[0].parent
-        self.axes = np.array([self._axis(body, k) for k in range(1, len(chain) - 1)]).reshape(-1, 3)
+        self.axes = np.array([self._axis(body, k) for k in range(1, len(self.joints) - 1)]).reshape(-1, 3)
         count = len(self.axes)
         self.rest = self.chord(np.zeros((1, count)))[0]
         """(3,) from the hip to the foot at rest, in the carrier's frame"""
         share = np.linspace(-1.0, 1.0, STEPS)[:, None]
-        ends = np.array([self._range(k) for k in range(count)]).reshape(-1, 2)
-        angles = np.where(share < 0, -share * ends[:, 0], share * ends[:, 1])
+        stretch, rest, fold = np.array([self._range(k) for k in range(count)]).reshape(-1, 3).T
+        angles = rest + np.where(share < 0, -share * (stretch - rest), share * (fold - rest))
         length = np.linalg.norm(self.chord(angles), axis=1)
         stretched = int(length.argmax())
         folded = stretched + int(length[stretched:].argmin())
@@ -103,8 +107,8 @@ class Leg:
         axis = normal if np.linalg.norm(normal) > 0.05 * np.linalg.norm(at[2] - at[0]) ** 2 else lateral
         return rotation.unit(rotation.rotate(rotation.conjugate(body.rotations[joint.child]), axis))
 
-    def _range(self, k: int) -> tuple[float, float]:
-        """Angles of the joint after segment ``k`` when the leg is stretched, and folded."""
+    def _range(self, k: int) -> tuple[float, float, float]:
+        """Angles of the joint after segment ``k`` when the leg is stretched, at rest (or the limit next to it), and folded."""
         joint, axis = self.joints[k + 1], self.axes[k]
         upper = rotation.rotate(rotation.conjugate(joint.rotation), joint.origin)
         lower = self.joints[k + 2].origin
@@ -113,7 +117,8 @@ class Leg:
         low, high = (joint.lower, joint.upper) if joint.type == "hinge" else (-joint.swing_limit, joint.swing_limit)
         low, high = max(low, -np.pi), min(high, np.pi)
         folds = high if bend > 0 or (bend == 0 and high > -low) else low
-        return STRETCH * float(np.clip(-bend, low, high)), FOLD * folds
+        stretched = STRETCH * np.clip(-bend, low, high)
+        return float(np.clip(stretched, low, high)), float(np.clip(0.0, low, high)), FOLD * folds
 
     def chord(self, angles: Array) -> Array:
         """From the hip to the foot ``(S, 3)`` in the carrier's frame, the upper segment at rest.

@@ -315,6 +315,8 @@ def _legs(
         leg, target = legs[role], steps[role] + crouch * UP
         for link, turn in leg.reach(placed[1][:, leg.carrier], target).items():
             put(link, turn, role, settings.limb, settings.limb_roll)
+        if body.stump(role):
+            continue
         flat = _flat_foot(source, drive.role, contacts.get(drive.role), ahead)
         if drive.index is not None:
             flat = rotation.multiply(trunk, drive.take(rotation.relative(trunk, flat)))
@@ -428,9 +430,7 @@ def _path(
     sole = float(np.mean([resting_height.get(names[a], 0.0) for a in ankles])) if ankles else 0.0
     legs = [body.chains[r] for r in source.legs if r in body.chains]
     hip_rest = np.mean([body.positions[body.link(c[0])] for c in legs], axis=0)
-    body_sole = float(
-        np.mean([body.positions[body.link(body.foot_chain(r)[-1])][2] for r in source.legs if r in body.chains])
-    )
+    body_sole = float(np.mean([body.foot_position(r)[2] for r in source.legs if r in body.chains]))
     target = scale * (hips - np.array([hips[0, 0], hips[0, 1], 0.0]))
     target[:, 2] = scale * (hips[:, 2] - level - sole) + body_sole
     offset = rotation.rotate(rotation.conjugate(body.rotations[0]), hip_rest - body.positions[0])

@@ -6,10 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pybullet_data
 import pytest
 
 from characters import kinematics
 from characters.character import Character
+from characters.infer import create
 from motion import rotation
 from motion.clip import Clip
 from motion.errors import InputError
@@ -226,3 +228,31 @@ def test_feet_keep_to_their_own_side() -> None:
     assert kept[:, 1].min() > 0.1
     assert (np.diff(kept[:, 1]) < 0).all()
     np.testing.assert_allclose(kept[:5, 1], path[:5, 1], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory: pytest.TempPathFactory) -> Body:
+    """A robot dog, whose shank ends in a ball: there is no ankle."""
+    folder = tmp_path_factory.mktemp("robot") / "a1"
+    create(Path(pybullet_data.getDataPath()) / "a1" / "a1.urdf", folder)
+    return Body(Character.load(folder))
+
+
+def test_a_leg_without_a_foot_reaches_with_its_end(robot: Body) -> None:
+    for role in ("left_leg", "right_foreleg"):
+        assert robot.stump(role)
+        assert reach.follows_foot(robot, role)
+        assert robot.leg_length(role) == pytest.approx(0.4)  # thigh and shank of 0.2 m
+        leg = reach.Leg(robot, role)
+        assert 0.0 < leg.lengths[0] < leg.lengths[-1] < 0.4
+        target = np.array([[0.05, 0.02, -0.3], [-0.1, 0.0, -0.25]])
+        turns = leg.reach(np.tile(rotation.IDENTITY, (2, 1)), target)
+        knee = robot.character.joints[robot.chains[role][1]]
+        thigh, shank = turns[leg.links[0]], turns[knee.child]
+        end = rotation.rotate(thigh, knee.origin) + rotation.rotate(shank, robot.sole(role))
+        np.testing.assert_allclose(end, target, atol=2e-3)
+
+
+def test_new_quadrupeds_step_with_all_legs(robot: Body) -> None:
+    walks = {role: (entry.walk.source, entry.walk.phase) for role, entry in robot.character.gait.items()}
+    assert walks == {"left_foreleg": ("left_leg", 0.25), "right_foreleg": ("right_leg", 0.25)}
