@@ -211,6 +211,7 @@ class _Body:
         self.masses = [link.mass for link in character.links]
         self.moments = [urdf_text.principal(link)[1].tolist() for link in character.links]
         own = 1 << place
+        met = own | GROUND_BIT if plan.settings.self_collision else GROUND_BIT
         for link in self.links:
             pybullet.changeDynamics(
                 self.id,
@@ -221,7 +222,7 @@ class _Body:
                 maxJointVelocity=FASTEST,
                 physicsClientId=client,
             )
-            pybullet.setCollisionFilterGroupMask(self.id, link, own, own | GROUND_BIT, physicsClientId=client)
+            pybullet.setCollisionFilterGroupMask(self.id, link, own, met, physicsClientId=client)
         self.vary(plan.settings.friction, [1.0] * len(self.links))
         self._release()
 
