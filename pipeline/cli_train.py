@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from train.evaluate import Evaluation
 
 PATH = click.Path(path_type=Path)
+FALL_BINS = 10
+"""parts of the clip in which falls are told"""
 LINE_EVERY = 5.0
 """seconds between lines where there is no terminal"""
 ENGINES = ("mujoco", "pybullet")
@@ -170,7 +172,7 @@ class Progress:
         speed = (done - self.first[1]) / (now - self.first[0]) if now > self.first[0] else math.nan
         pace = "" if math.isnan(speed) else f"{speed:6,.0f}/s"
         text = (
-            f"{done / self.samples:4.0%}  {done:9,.0f} samples  {pace:8}  NR ≈ {self.estimate(figures):.2f}"
+            f"{min(done / self.samples, 1.0):4.0%}  {done:9,.0f} samples  {pace:8}  NR ≈ {self.estimate(figures):.2f}"
             f"  reward {figures['reward']:.3f}  {self.ends(figures)}"
             f"  {console.duration(max(self.samples - done, 0.0) / speed)} left"
         )
@@ -193,10 +195,12 @@ class Progress:
         if not reasons:
             return f"episodes {seconds:4.1f} s, to their end"
         worst = max(reasons, key=lambda name: reasons[name])
-        return f"episodes {seconds:4.1f} s, {reasons[worst]:.0f} of {sum(reasons.values()):.0f} falls by {worst}"
+        share = f"{reasons[worst]:.0f} of {sum(reasons.values()):.0f} cut short by {worst}"
+        return f"episodes {seconds:4.1f} s, {share}, most at phase {figures['fall_phase']:.2f}"
 
 
 def _show(found: Evaluation, as_json: bool) -> None:
+    from train.endings import Endings
     from train.folder import finite
 
     if as_json:
@@ -222,4 +226,6 @@ def _show(found: Evaluation, as_json: bool) -> None:
     turns = [f"{axis} {t.performed:.2f} of {t.possible:.2f}" for axis, t in best.turns.items()]
     tracking = f"{best.joint_error:.1f}° a joint, {100 * best.place_error:.1f} cm of the centre of mass"
     over = f"{best.overload.substeps:.2%} of the simulation steps"
-    console.facts([("apart from the reference", tracking), ("turns", turns), ("servos beyond their limit", over)])
+    falls = [f"{reason} {counts}" for reason, counts in Endings(list(best.falls)).histogram(FALL_BINS).items()]
+    facts = [("apart from the reference", tracking), ("turns", turns), ("servos beyond their limit", over)]
+    console.facts([*facts, ("falls by tenth of the clip", falls or "none")])

@@ -275,6 +275,18 @@ def test_a_stage_turns_disturbances_and_starts_on_or_off(source: Path, tmp_path:
         assert [float(row["samples"]) for row in csv.DictReader(file)] == [64, 128, 192]
 
 
+def test_the_curve_says_where_episodes_are_cut_short(source: Path, tmp_path: Path):
+    out = tmp_path / "policy"
+    strict = replace(
+        SMALL.task, start="zero", deviation_com=1e-9
+    )  # every first step strays: phase 1/30 of a second's clip
+    train(source, out, replace(SMALL, task=strict))
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["fall_phase"]) for row in rows] == [0.025] * 3
+    assert [float(row["ended_deviation"]) for row in rows] == [64.0] * 3
+
+
 def test_what_resuming_changes_is_kept(source: Path, tmp_path: Path):
     out = tmp_path / "policy"
     train(source, out, replace(SMALL, samples=64))

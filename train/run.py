@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from motion.errors import InputError, SolveError
+from motion.rotation import Array
 from train import engine, push
 from train import settings as configs
 from train.disturbance import NONE
@@ -39,6 +40,8 @@ from train.settings import RunSettings, Values
 
 SAVE_EVERY, FILM_EVERY = 60.0, 600.0
 """seconds between checkpoints; the least between films"""
+PHASE_BINS = 20
+"""parts of the clip in which falls are counted"""
 SETTLE = 15
 """policy steps a body is watched before the training begins"""
 
@@ -127,6 +130,24 @@ def _go_on(
     return found
 
 
+class _WatchedEnv(ImitationEnv):
+    """Notes at which phases of the clip episodes are cut short."""
+
+    _phases: tuple[np.ndarray, ...] = ()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, Array, np.ndarray, np.ndarray, np.ndarray]:
+        out = super().step(action)
+        if out[2].any():
+            self._phases += (self.phase_at(self.when[out[2]]),)
+        return out
+
+    def fall_phase(self) -> float:
+        """Middle of the twentieth of the clip in which most were since this was asked last; nan if none was."""
+        counts, edges = np.histogram(np.concatenate([*self._phases, np.zeros(0)]), PHASE_BINS, (0.0, 1.0))
+        self._phases = ()
+        return float(edges[:2].mean() + edges[np.argmax(counts)]) if counts.any() else float("nan")
+
+
 def _stage(
     material: Material,
     out: Path,
@@ -142,13 +163,14 @@ def _stage(
     now = settings.at(done)
     world = engine.make(now.engine, material.character, material.preset(now.preset), now.environments, now.physics)
     try:
-        ppo = Ppo(ImitationEnv(world, material.clip, now.task, now.seed), now.learning, now.seed)
+        env = _WatchedEnv(world, material.clip, now.task, now.seed)
+        ppo = Ppo(env, now.learning, now.seed)
         if done:
             ppo.load(out / CHECKPOINT)
         ppo.save(out / CHECKPOINT)  # a folder that cannot be written to is found now, not after a minute
         start = saved = filmed = time.monotonic()
         while ppo.samples < border:
-            figures = {"samples": 0.0, **ppo.iterate()}
+            figures = {"samples": 0.0, **ppo.iterate(), "fall_phase": env.fall_phase()}
             clock = time.monotonic()
             figures |= {"samples": float(ppo.samples), "seconds": log.seconds + clock - start}
             log.write(figures)
