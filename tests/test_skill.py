@@ -30,7 +30,7 @@ SMALL = {
     "environments": 8,
     "samples": 64,
     "episodes": 2,
-    "task.horizon": 0.5,
+    "task.horizon": 0.3,
     "learning.steps": 8,
     "learning.minibatch": 32,
     "learning.hidden": [16],

@@ -34,7 +34,7 @@ SMALL = RunSettings(
     samples=8 * 8 * 3,
     episodes=2,
     physics=EngineSettings(threads=1),
-    task=EnvSettings(horizon=1.0),
+    task=EnvSettings(horizon=0.3),
     learning=PpoSettings(steps=8, minibatch=32, hidden=(16,)),
 )
 
