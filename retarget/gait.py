@@ -17,10 +17,10 @@ from scipy.interpolate import PchipInterpolator
 
 from motion import cycle, rotation
 from motion.rotation import Array
+from retarget.source import Source, slow
 
 if TYPE_CHECKING:
     from retarget.body import Body
-    from retarget.source import Source
 
 Kind = Literal["walk", "run", "leap"]
 IN_TURN = (0.25, 0.75)
@@ -37,6 +37,8 @@ SHORTEST_STEP = 0.5
 """share of the source's stride that is left, however short the trunk"""
 NARROWEST, SOFT = 0.7, 0.25
 """share of its distance from the middle at rest that a foot keeps, and of that, over which it is led there"""
+ASIDE_TIME = 0.2
+"""seconds, standard deviation of the smoothing of what leads it"""
 PLANTED = 0.3
 """share of the leg: a stance whose foot would stray further than this is not brought to one place"""
 
@@ -175,7 +177,7 @@ def feet(
         if drive.index is not None:
             path = rotation.rotate(trunk, drive.take(rotation.rotate(rotation.conjugate(trunk), path)))
         path = girdle.body + scale * path + rotation.rotate(trunk, offset)
-        path = _beside(path, girdle, NARROWEST * float(abs(stands - rest)[1]))
+        path = _beside(path, girdle, NARROWEST * float(abs(stands - rest)[1]), ASIDE_TIME * source.motion.fps)
         path[:, 2] = ground[role] + stands[2]
         if drive.index is not None:
             path[:, :2] = planted(path[:, :2], stance[foot], PLANTED * float(np.linalg.norm(stands - rest)))
@@ -183,12 +185,16 @@ def feet(
     return out
 
 
-def _beside(path: Array, girdle: Girdle, least: float) -> Array:
-    """A foot's path ``(T, 3)`` that keeps to its own side of its girdle, softly, so that feet do not tread on each other."""
-    out = np.einsum("ti,ti->t", path - girdle.body, girdle.side)
+def _beside(path: Array, girdle: Girdle, least: float, sigma: float) -> Array:
+    """A foot's path ``(T, 3)`` that keeps to its own side of its girdle, softly, so that feet do not tread on each other.
+
+    What leads it aside is smoothed over ``sigma`` frames: a foot that stands is not to follow the hips' sway.
+    """
+    side = rotation.unit(slow(girdle.side, sigma))
+    out = np.einsum("ti,ti->t", path - girdle.body, side)
     soft = max(SOFT * least, 1e-6)
     wider = least + soft * np.logaddexp(0.0, (out - least) / soft)
-    return path + (wider - out)[:, None] * girdle.side
+    return path + slow(wider - out, sigma)[:, None] * side
 
 
 def stride_share(body: Body, paths: AbstractMapping[str, Array], trunk: Array) -> float:

