@@ -84,7 +84,7 @@ class Figure:
 def of_body(character: Character, qpos: Array, contacts: dict[str, np.ndarray]) -> Figure:
     """The collision shapes of a body in poses ``(T, nq)``; links flagged in ``contacts`` (link → (T,) bool) are lit."""
     pose = forward(character, qpos)
-    colours = _link_colours(character, len(qpos), contacts)
+    colours = _lit(character, len(qpos), contacts)
     starts, ends, radii, owners, solids = [], [], [], [], []
     for shape in character.shapes:
         position, turn = pose.positions[:, shape.link], pose.rotations[:, shape.link]
@@ -122,14 +122,20 @@ def of_body(character: Character, qpos: Array, contacts: dict[str, np.ndarray]) 
     )
 
 
-def _link_colours(character: Character, frames: int, contacts: dict[str, np.ndarray]) -> Array:
-    """(T, L, 3)"""
-    index = {link.name: i for i, link in enumerate(character.links)}
+def link_colours(character: Character) -> Array:
+    """(L, 3) of links that touch nothing: trunk, left and right limbs."""
     moved = {joint.name: joint.child for joint in character.joints}
-    colours = np.tile(MIDDLE, (frames, len(character.links), 1))
+    colours = np.tile(MIDDLE, (len(character.links), 1))
     for role, chain in character.roles.items():
         side = LEFT if role.startswith("left_") else RIGHT if role.startswith("right_") else MIDDLE
-        colours[:, [moved[name] for name in chain if name in moved]] = side
+        colours[[moved[name] for name in chain if name in moved]] = side
+    return colours
+
+
+def _lit(character: Character, frames: int, contacts: dict[str, np.ndarray]) -> Array:
+    """(T, L, 3)"""
+    index = {link.name: i for i, link in enumerate(character.links)}
+    colours = np.tile(link_colours(character), (frames, 1, 1))
     for name, flags in contacts.items():
         if name in index:
             colours[np.asarray(flags, dtype=bool), index[name]] = CONTACT

@@ -101,17 +101,13 @@ class Scene:
         qpos, contacts = sample(motion, seconds)
         body = figure.of_body(character, qpos, contacts)
         step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
-        names, figures, paths = (character.name,), (body,), (_smooth(body.root, step),)
-        if isinstance(motion, Clip) and motion.loop:  # the neighbouring cycles are known: no seam in the camera's path
-            pad = math.ceil(4 * FOLLOW / step)
-            around = seconds[0] + step * np.arange(-pad, len(seconds) + pad)
-            paths = (_smooth(sample(motion, around)[0][:, :3], step)[pad : pad + len(seconds)],)
+        names, figures, paths = (character.name,), (body,), (path(motion, seconds),)
         if source is not None:
             top = float(np.median(body.extent(np.array([0.0, 0.0, 1.0]))[1]))
             beside = figure.of_source(
                 source.motion, seconds + source.start, top if source.same_height else None, BONE * character.height
             )
-            names, figures, paths = ("source", *names), (beside, *figures), (_smooth(beside.root, step), *paths)
+            names, figures, paths = ("source", *names), (beside, *figures), (smooth(beside.root, step), *paths)
         return cls(names, figures, paths, seconds, character.height, _heading(qpos, character), view)
 
     def camera(self, focal: float, size: tuple[int, int], *, distance: float, parallel: bool) -> Camera:
@@ -121,7 +117,17 @@ class Scene:
         )
 
 
-def _smooth(roots: Array, step: float) -> Array:
+def path(motion: Clip | Trajectory, seconds: Array) -> Array:
+    """A camera's path ``(T, 3)`` over a body at even times ``(T,)`` s; of a loop without a seam between its cycles."""
+    step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
+    pad = math.ceil(4 * FOLLOW / step) if isinstance(motion, Clip) and motion.loop else 0
+    around = np.concatenate(
+        [seconds[0] - step * np.arange(pad, 0, -1), seconds, seconds[-1] + step * np.arange(1, pad + 1)]
+    )
+    return smooth(sample(motion, around)[0][:, :3], step)[pad : pad + len(seconds)]
+
+
+def smooth(roots: Array, step: float) -> Array:
     """Positions ``(T, 3)`` every ``step`` seconds, on the ground, low-passed; beyond its ends the path goes on as it came."""
     pad = math.ceil(4 * FOLLOW / step)
     longer = np.pad(roots * [1.0, 1.0, 0.0], ((pad, pad), (0, 0)), mode="reflect", reflect_type="odd")
