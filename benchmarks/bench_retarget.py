@@ -1,10 +1,11 @@
 """How fast a human clip becomes a body's motion, and how much memory a long one takes.
 
-python benchmarks/bench_retarget.py [character …] [--repeat N] [--profile] [--memory FRAMES]
+python benchmarks/bench_retarget.py [character …] [--repeat N] [--profile] [--memory FRAMES | --no-memory]
 
 The clip is the sample walk, tiled to 1,800 frames at 120 and at 30 frames/s, so that it runs anywhere; beside it, where
 the mocap collection is at hand, the first 1,800 frames of captured ones. Frames per second of processor time on one core,
-median of the repetitions. "whole" is the retarget step: contacts, targets and the solve; what follows it is listed behind.
+median of the repetitions. "whole" is the retarget step: contacts, targets, limbs led apart, the solve; what follows it is
+listed behind. Last, in a process of its own, what memory a long file takes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import pstats
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,16 +39,19 @@ from motion.motion import Motion, resample
 from motion.roles import Roles
 from pipeline import loops, phase, samples, sources
 from retarget import quality, targets
+from retarget.apart import apart
 from retarget.mapping import Mapping
 from retarget.refine import refine
 from retarget.retarget import retarget
 from retarget.solve import solve
 
-FRAMES, RATES, GOAL = 1_800, (120.0, 30.0), 2_000
+FRAMES, RATES, LONG = 1_800, (120.0, 30.0), 100_000
+GOALS = {"humanoid": 2_000, "atlas": 2_000, "trex": 900, "dragon": 500}
+"""frames/s of the whole step"""
 CAPTURED = ("cmu-mb/01_01.bvh", "cmu-daz/13.bvh")
 """of the mocap collection: jumps and turns; a dance"""
 MOCAP = Path(os.environ.get("MIMIC_MOCAP", Path(__file__).resolve().parents[2] / "shared" / "mocap"))
-STAGES = ("contacts", "targets", "solve", "whole", "phase", "refine", "quality")
+STAGES = ("contacts", "targets", "apart", "solve", "whole", "phase", "refine", "quality")
 
 T = TypeVar("T")
 
@@ -91,6 +96,7 @@ def run(motion: Motion, roles: Roles, character: Character) -> dict[str, float]:
         "targets",
         lambda: targets.build(motion, roles.chains, character, found.flags, found.resting_height, level=found.level),
     )
+    goal = clock.time("apart", apart, character, goal)
     clock.time("solve", solve, character, goal)
     clock.seconds["whole"] = sum(clock.seconds.values())
     trajectory = retarget(motion, Mapping(dict(roles.chains), 1.0, "z"), character, found)
@@ -127,7 +133,7 @@ def speed(names: list[str], repeat: int) -> None:
     """Print the table of frames per second."""
     with tempfile.TemporaryDirectory() as folder:
         todo = clips(Path(folder))
-    goal = {}
+    slowest: dict[str, float] = {}
     print(f"frames/s of {FRAMES:,} frames, one core, processor time, median of {repeat}")
     print(f"{'clip':26s} {'onto':9s}" + "".join(f"{stage:>10s}" for stage in STAGES))
     for name in names:
@@ -137,9 +143,11 @@ def speed(names: list[str], repeat: int) -> None:
             runs = [run(motion, roles, character) for _ in range(repeat)]
             rates = {s: len(motion) / max(statistics.median(r[s] for r in runs), 1e-9) for s in STAGES}
             print(f"{label:26s} {name:9s}" + "".join(f"{rates[stage]:10,.0f}" for stage in STAGES), flush=True)
-            goal.setdefault(name, rates["whole"])
-    for name, rate in goal.items():
-        print(f"goal on {name}: {GOAL:,} frames/s of the whole step: {'met' if rate >= GOAL else 'MISSED'}")
+            slowest[name] = min(slowest.get(name, np.inf), rates["whole"])
+    for name, rate in slowest.items():
+        if name in GOALS:
+            met = "met" if rate >= GOALS[name] else "MISSED"
+            print(f"goal on {name}: {GOALS[name]:,} frames/s of the whole step: {met}, {rate:,.0f} where it is slowest")
     print("others: GMR 198–240 · PyBullet IK 121 · PyRoki 31 · holosoma 3.7 frames/s")
 
 
@@ -154,7 +162,8 @@ def profile(name: str) -> None:
 
 
 def memory(name: str, frames: int) -> None:
-    """Print how much more memory a long clip takes than a short one. Peaks only rise: the short one goes first."""
+    """Print how much more memory a long clip takes than a short one, in the retarget step. Peaks only rise: the short one
+    goes first."""
     with tempfile.TemporaryDirectory() as folder:
         cycle, roles = walk(Path(folder))
     character = Character.load(name)
@@ -171,10 +180,11 @@ def memory(name: str, frames: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="retargeting speed")
-    parser.add_argument("characters", nargs="*", default=["atlas", "humanoid"], help="bodies (default: atlas humanoid)")
-    parser.add_argument("--repeat", type=int, default=5, help="measurements of each clip")
+    parser.add_argument("characters", nargs="*", default=list(GOALS), help=f"bodies (default: {' '.join(GOALS)})")
+    parser.add_argument("--repeat", type=int, default=3, help="measurements of each clip")
     parser.add_argument("--profile", action="store_true", help="where the time of the first character's goes, instead")
     parser.add_argument("--memory", type=int, metavar="FRAMES", help="peak memory for a clip so long, instead")
+    parser.add_argument("--no-memory", action="store_true", help="leave the long file out")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", MimicWarning)
     if hasattr(os, "sched_setaffinity"):
@@ -185,6 +195,9 @@ def main() -> None:
         memory(arguments.characters[0], arguments.memory)
     else:
         speed(arguments.characters, arguments.repeat)
+        if not arguments.no_memory:
+            print(flush=True)
+            subprocess.run([sys.executable, __file__, "atlas", "--memory", str(LONG)], check=True)
 
 
 if __name__ == "__main__":
