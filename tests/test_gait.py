@@ -225,7 +225,7 @@ def test_feet_keep_to_their_own_side() -> None:
     girdle = gait.Girdle(np.zeros((50, 3)), np.zeros((50, 3)), np.tile([0.0, 1.0, 0.0], (50, 1)))
     kept = gait._beside(path, girdle, 0.1, 1.0)
     np.testing.assert_array_equal(kept[:, [0, 2]], path[:, [0, 2]])
-    assert kept[:, 1].min() > 0.095  # the smoothing takes a little
+    assert kept[:, 1].min() > 0.09  # the smoothing takes a little
     assert (np.diff(kept[:, 1]) < 0).all()
     np.testing.assert_allclose(kept[:5, 1], path[:5, 1], atol=1e-4)
 
