@@ -44,7 +44,7 @@ class SolveSettings:
 
     iterations: int = 6
     """Gauss–Newton steps of a round at the most"""
-    few: float = 0.02
+    few: float = 0.2
     """share of frames that still move at which a round ends: the next one takes them alone"""
     rounds: int = 8
     """rounds at the most, all but the first only on the frames that still move"""
