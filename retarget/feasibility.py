@@ -41,7 +41,7 @@ def feasibility(sampled: Sampled) -> list[Measure]:
     if sampled.count < 5:
         return [unmeasured(name, "fewer than 5 frames") for name in names]
     frames = np.arange(0, sampled.count, EVERY)
-    ratio, residual = _fit(sampled, frames)
+    ratio, residual = torques(sampled, frames)
     share = f"every {EVERY}th frame"
     worst = int(residual.argmax())
     time, frame = sampled.place(frames[worst])
@@ -63,7 +63,7 @@ def feasibility(sampled: Sampled) -> list[Measure]:
     ]
 
 
-def _fit(sampled: Sampled, frames: np.ndarray) -> tuple[Array, Array]:
+def torques(sampled: Sampled, frames: np.ndarray) -> tuple[Array, Array]:
     """Torque over limit ``(N, J)`` (NaN without a limit) and root residual ``(N,)`` at N frames."""
     character = sampled.character
     qvel, qacc = sampled.derivatives

@@ -18,6 +18,8 @@ from train.state import State
 
 RELEASE_JOINTS = 15.0
 """joints of the released humanoid, root and fixed hands counted: scales grow with a body's joints over this"""
+Terms = dict[str, Array]
+"""name of a term → its part ``(N,)`` of the reward, its weight included"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,65 +117,71 @@ def _square(v: Array) -> Array:
     return np.einsum("...i,...i->...", v, v)
 
 
-def _paper(e: Errors, m: Measure) -> Array:
-    return (
-        0.65 * np.exp(-2 * e.pose.sum(axis=1))
-        + 0.1 * np.exp(-0.1 * e.velocity.sum(axis=1))
-        + 0.15 * np.exp(-40 * e.ends.sum(axis=1))
-        + 0.1 * np.exp(-10 * e.com)
-    )
+def _paper(e: Errors, m: Measure) -> Terms:
+    return {
+        "pose": 0.65 * np.exp(-2 * e.pose.sum(axis=1)),
+        "velocity": 0.1 * np.exp(-0.1 * e.velocity.sum(axis=1)),
+        "end effectors": 0.15 * np.exp(-40 * e.ends.sum(axis=1)),
+        "centre of mass": 0.1 * np.exp(-10 * e.com),
+    }
 
 
-def _paper_weighted(e: Errors, m: Measure) -> Array:
-    return (
-        0.65 * np.exp(-2 * (e.pose @ m.weights))
-        + 0.1 * np.exp(-0.1 * (e.velocity @ m.weights))
-        + 0.15 * np.exp(-40 * e.ends.sum(axis=1))
-        + 0.1 * np.exp(-10 * e.com)
-    )
+def _paper_weighted(e: Errors, m: Measure) -> Terms:
+    return _paper(e, m) | {
+        "pose": 0.65 * np.exp(-2 * (e.pose @ m.weights)),
+        "velocity": 0.1 * np.exp(-0.1 * (e.velocity @ m.weights)),
+    }
 
 
 def _root(e: Errors) -> Array:
     return e.root_position + 0.1 * e.root_rotation + 0.01 * e.root_velocity + 0.001 * e.root_angular
 
 
-def _release(e: Errors, m: Measure) -> Array:
+def _release(e: Errors, m: Measure) -> Terms:
     scale = m.release_scale
-    return (
-        0.5 * np.exp(-2 * scale * (e.pose @ m.weights))
-        + 0.05 * np.exp(-0.1 * scale * (e.velocity @ m.weights))
-        + 0.15 * np.exp(-10 * e.ends_heading.sum(axis=1))
-        + 0.2 * np.exp(-5 * _root(e))
-        + 0.1 * np.exp(-10 * 0.1 * e.com_velocity)
-    )
+    return {
+        "pose": 0.5 * np.exp(-2 * scale * (e.pose @ m.weights)),
+        "velocity": 0.05 * np.exp(-0.1 * scale * (e.velocity @ m.weights)),
+        "end effectors": 0.15 * np.exp(-10 * e.ends_heading.sum(axis=1)),
+        "root": 0.2 * np.exp(-5 * _root(e)),
+        "centre of mass": 0.1 * np.exp(-10 * 0.1 * e.com_velocity),
+    }
 
 
-def _port(e: Errors, m: Measure) -> Array:
-    return (
-        0.5 * np.exp(-2 * (e.pose @ m.weights))
-        + 0.05 * np.exp(-0.1 * (e.velocity @ m.weights))
-        + 0.15 * np.exp(-40 * e.ends.mean(axis=1))
-        + 0.2 * np.exp(-5 * _root(e))
-    )
+def _port(e: Errors, m: Measure) -> Terms:
+    return {
+        "pose": 0.5 * np.exp(-2 * (e.pose @ m.weights)),
+        "velocity": 0.05 * np.exp(-0.1 * (e.velocity @ m.weights)),
+        "end effectors": 0.15 * np.exp(-40 * e.ends.mean(axis=1)),
+        "root": 0.2 * np.exp(-5 * _root(e)),
+    }
 
 
-def _mimickit(e: Errors, m: Measure) -> Array:
-    return (
-        0.5 * np.exp(-0.25 * e.pose[:, 1:].sum(axis=1))
-        + 0.1 * np.exp(-0.01 * e.velocity[:, 1:].sum(axis=1))
-        + 0.15 * np.exp(-5 * (e.root_position + 0.1 * e.root_rotation))
-        + 0.1 * np.exp(-(e.root_velocity + 0.1 * e.root_angular))
-        + 0.15 * np.exp(-10 * e.ends_heading.sum(axis=1))
-    )
+def _mimickit(e: Errors, m: Measure) -> Terms:
+    return {
+        "pose": 0.5 * np.exp(-0.25 * e.pose[:, 1:].sum(axis=1)),
+        "velocity": 0.1 * np.exp(-0.01 * e.velocity[:, 1:].sum(axis=1)),
+        "root": 0.15 * np.exp(-5 * (e.root_position + 0.1 * e.root_rotation)),
+        "root velocity": 0.1 * np.exp(-(e.root_velocity + 0.1 * e.root_angular)),
+        "end effectors": 0.15 * np.exp(-10 * e.ends_heading.sum(axis=1)),
+    }
 
 
-PROFILES: dict[str, Callable[[Errors, Measure], Array]] = {
+TERMS: dict[str, Callable[[Errors, Measure], Terms]] = {
     "paper-2018": _paper,
     "paper-2018-weighted": _paper_weighted,
     "release-2021": _release,
     "pybullet-port": _port,
     "mimickit": _mimickit,
 }
+"""profile → the terms whose sum it is"""
+
+
+def _sum_of(terms: Callable[[Errors, Measure], Terms]) -> Callable[[Errors, Measure], Array]:
+    return lambda errors, measure: sum(terms(errors, measure).values(), np.zeros(len(errors.com)))
+
+
+PROFILES: dict[str, Callable[[Errors, Measure], Array]] = {name: _sum_of(terms) for name, terms in TERMS.items()}
 """name → reward ``(N,)`` in [0, 1]"""
 
 
