@@ -22,6 +22,8 @@ FRICTION = 1.0
 """μ of ground and body"""
 EDGES = 4
 """of the pyramid that stands for the friction cone, inside it: a force along an edge is on the cone"""
+LEAST = 5
+"""frames there must be for accelerations"""
 GRAVITY = 9.81
 """m/s²"""
 TORQUE_WEIGHT = 0.02
@@ -38,8 +40,8 @@ def feasibility(sampled: Sampled) -> list[Measure]:
     body weight, a moment counted as the force on an arm of 1 m times the body's scale.
     """
     names = ("torque_ratio", "root_residual")
-    if sampled.count < 5:
-        return [unmeasured(name, "fewer than 5 frames") for name in names]
+    if sampled.count < LEAST:
+        return [unmeasured(name, f"fewer than {LEAST} frames") for name in names]
     frames = np.arange(0, sampled.count, EVERY)
     ratio, residual = torques(sampled, frames)
     share = f"every {EVERY}th frame"
