@@ -15,7 +15,7 @@ DEV    := .venv/.dev
 TRAIN  := .venv/.train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render characters schema \
+.PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render report characters schema \
         train evaluate push skill skills evaluate-all ablate test check format bench bench-train results results-gains clean
 
 help:  ## this list
@@ -45,6 +45,8 @@ export: $(BASE)  ## the retargeted clip in another format: ARGS='--format bvh'
 	$(MIMIC) export $(RESULT) $(ARGS)
 render: $(BASE)  ## a moving picture of the retargeted clip
 	$(MIMIC) render $(RESULT) -o $(RESULT)/$(NAME).gif $(ARGS)
+report: $(BASE)  ## all that is known of the retargeted clip, as one HTML page
+	$(MIMIC) report $(RESULT) $(ARGS)
 characters: $(BASE)  ## the bodies there are
 	$(MIMIC) characters list $(ARGS)
 schema: $(BASE)  ## JSON Schema of a file: ARGS=clip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from motion.errors import InputError, MimicError, MimicWarning, nearest
-from pipeline import cli_skills, cli_train, console
+from pipeline import cli_report, cli_skills, cli_train, console
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
     from pipeline.results import Checked, Retargeted
@@ -484,6 +484,7 @@ def _report(error: Exception) -> int:
 
 cli_train.register(cli)
 cli_skills.register(cli)
+cli_report.register(cli)
 
 
 def main() -> None:

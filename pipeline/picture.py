@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from characters.character import Character
+from characters.kinematics import forward
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
 from motion.files import atomic
@@ -23,7 +24,7 @@ from motion.rotation import Array
 from pipeline.figure import CONTACT
 from pipeline.ground import Ground
 from pipeline.raycast import Block, Capsules, draw
-from pipeline.scene import CAMERAS, Scene, Source
+from pipeline.scene import CAMERAS, Scene, Source, sample
 
 SUFFIXES = (".gif", ".mp4", ".png")
 """film, film, strip of poses"""
@@ -36,6 +37,10 @@ TILE = 0.5
 """metres, side of a ground square of a body 1.7 m tall; of a loop, the nearest side that repeats with the cycle"""
 LEAST = 24
 """pixels, the least height of a body in a strip"""
+STILL_SIZE, PAGE_COLOURS = (420, 300), 96
+"""of pictures in a page: pixels, and colours"""
+MARK, FAULT = 0.09, (204, 60, 120)
+"""of a still's height, radius of the ring around what is at fault; and its colour"""
 INK, FAINT = (52, 58, 68), (120, 126, 136)
 PALETTE_PICTURES, SWATCH_ROWS = 4, 60
 """what a GIF's palette is made from: pictures, and rows of pixels in shades of the contact colour"""
@@ -90,7 +95,7 @@ def render(
     beside = None if source is None else Source(source, source_start, same_height)
     scene = Scene.of(motion, character, seconds, beside, CAMERAS[camera])
     if suffix == ".png":
-        content = _png(_strip(scene, size, progress, out))
+        content = png(_strip(scene, size, progress, out))
     else:
         rate = 1.0 / float(np.diff(seconds).mean()) if count > 1 else 1.0
         tile = _tile(motion, character.height) if isinstance(motion, Clip) else TILE * character.height / 1.7
@@ -99,6 +104,58 @@ def render(
     with atomic(out) as file:
         file.write(content)
     return out
+
+
+def strip(
+    motion: Clip | Trajectory,
+    character: Character,
+    *,
+    source: Motion | None = None,
+    source_start: float = 0.0,
+    width: int = STRIP_WIDTH,
+    frames: int = POSES,
+) -> bytes:
+    """A strip of poses as a PNG of few colours, for a page that holds many."""
+    seconds = np.linspace(0.0, motion.duration, frames)
+    beside = None if source is None else Source(source, source_start, same_height=True)
+    scene = Scene.of(motion, character, seconds, beside, CAMERAS["side"])
+    return png(_strip(scene, None, None, Path(motion.name), width=width), colours=PAGE_COLOURS)
+
+
+def still(
+    motion: Clip | Trajectory,
+    character: Character,
+    second: float,
+    *,
+    mark: str | None = None,
+    camera: str = "three-quarter",
+    size: tuple[int, int] = STILL_SIZE,
+) -> bytes:
+    """One instant as a PNG of few colours.
+
+    Args:
+        mark: a link or joint to draw a ring around; a name that is neither is left out.
+    """
+    scene = Scene.of(motion, character, np.array([second]), None, CAMERAS[camera])
+    film = _Film(scene, size, TILE * character.height / 1.7)
+    image = Image.fromarray(film.picture(0))
+    link = link_of(character, mark)
+    if link is not None:
+        at = forward(character, sample(motion, np.array([second]))[0]).positions[0, link]
+        column, row = film.camera.moved(scene.paths[-1][0]).project(at)
+        radius = MARK * size[1]
+        pen = ImageDraw.Draw(image)
+        pen.ellipse((column - radius, row - radius, column + radius, row + radius), outline=FAULT, width=3)
+    return png(np.asarray(image), colours=PAGE_COLOURS)
+
+
+def link_of(character: Character, name: str | None) -> int | None:
+    """The link of a link's or joint's name, the first of several named; None if there is none of that name."""
+    links = {link.name: i for i, link in enumerate(character.links)}
+    joints = {joint.name: joint.child for joint in character.joints}
+    known = {**joints, **links}
+    first = (name or "").split(",")[0].split(" and ")[0].strip()
+    return known.get(first)
 
 
 def _check(
@@ -225,9 +282,11 @@ def _joined(parts: list[tuple[Capsules, list[Block]]]) -> tuple[Capsules, list[B
     return capsules, [block for _, blocks in parts for block in blocks]
 
 
-def _strip(scene: Scene, size: tuple[int, int] | None, progress: Progress | None, out: Path) -> np.ndarray:
+def _strip(
+    scene: Scene, size: tuple[int, int] | None, progress: Progress | None, out: Path, width: int = STRIP_WIDTH
+) -> np.ndarray:
     """Poses side by side in time's order, a row for each figure, the source's above the body's, times below."""
-    width = STRIP_WIDTH if size is None else size[0]
+    width = width if size is None else size[0]
     unit, count = width / STRIP_WIDTH, len(scene.seconds)
     axes = scene.camera(1.0, (2, 2), distance=1.0, parallel=True).axes
     right, up = axes[0], axes[1]
@@ -293,9 +352,12 @@ def _to_image(canvas: np.ndarray) -> Image.Image:
     return Image.fromarray((np.clip(canvas, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
 
 
-def _png(image: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG", optimize=True)
+def png(image: np.ndarray, *, colours: int | None = None) -> bytes:
+    """A picture ``(H, W, 3)`` uint8 as a PNG, of all its colours or of the best few."""
+    picture, content = Image.fromarray(image), io.BytesIO()
+    if colours is not None:
+        picture = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture.save(content, "PNG", optimize=True)
     return content.getvalue()
 
 

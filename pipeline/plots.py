@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -88,8 +89,13 @@ def plot_clip(clip: Clip | Trajectory, character: Character, out: Path | str) ->
         InputError: unknown suffix, another character's motion, a folder that cannot be written.
     """
     out = _checked(out)
+    return write(clip_page(clip, character), out)
+
+
+def clip_page(clip: Clip | Trajectory, character: Character) -> Figure:
+    """The figure of `plot_clip`."""
     curves = _Curves.of(clip, character)
-    page, axes = _page(4, curves.name)
+    page, axes = new_page(4, curves.name)
     _contacts(axes[0], curves)
     _feet(axes[1], curves)
     axes[2].plot(curves.seconds, curves.root, color="#333333")
@@ -104,9 +110,9 @@ def plot_clip(clip: Clip | Trajectory, character: Character, out: Path | str) ->
         axes[3].plot(curves.seconds, curves.speeds[name], color=COLOURS[number], linestyle=DASHES[number], label=name)
     axes[3].set_ylabel("joint speed (rad/s)")
     axes[3].set_ylim(bottom=0)
-    _legend(axes[3])
+    legend(axes[3])
     axes[3].margins(x=0.01)
-    return _write(page, axes, out)
+    return finished(page, axes)
 
 
 def plot_compare(
@@ -132,7 +138,7 @@ def plot_compare(
     out = _checked(out)
     labelled = dict(clips) if isinstance(clips, Mapping) else {f"{m.name} on {c.name}": (m, c) for m, c in clips}
     curves = {label: _Curves.of(motion, character) for label, (motion, character) in labelled.items()}
-    page, axes = _page(3, f"{source.name}: source and results")
+    page, axes = new_page(3, f"{source.name}: source and results")
     positions = source.forward()[0][..., 2]
     low = float(np.percentile(positions.min(axis=1), 5))
     tall = max(float(np.median(positions[:, 0])) - low, 1e-9)
@@ -154,10 +160,10 @@ def plot_compare(
     axes[2].set_ylabel("fastest joint (rad/s)")
     axes[1].axhline(0.0, color="0.6", linewidth=0.8)
     axes[2].set_ylim(bottom=0)
-    _legend(axes[0])
+    legend(axes[0])
     longest = max((float(one.seconds[-1]) for one in curves.values()), default=float(seconds[-1]))
     axes[2].set_xlim(-0.02 * longest, 1.02 * longest)
-    return _write(page, axes, out)
+    return write(finished(page, axes), out)
 
 
 def _source_speed(source: Motion) -> Array:
@@ -177,7 +183,8 @@ def _checked(out: Path | str) -> Path:
     return out
 
 
-def _page(rows: int, title: str) -> tuple[Figure, list[Axes]]:
+def new_page(rows: int, title: str) -> tuple[Figure, list[Axes]]:
+    """Panels one above the other that share their x axis."""
     page = Figure(figsize=(9.0, 0.8 + 1.75 * rows), layout="constrained")
     FigureCanvasAgg(page)
     axes = list(page.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
@@ -212,22 +219,34 @@ def _feet(axes: Axes, curves: _Curves) -> None:
             axes.plot(curves.seconds, flagged, color=colour, linewidth=4.0, alpha=0.55, solid_capstyle="butt")
     axes.axhline(0.0, color="0.6", linewidth=0.8)
     axes.set_ylabel("foot height (cm)")
-    _legend(axes)
+    legend(axes)
 
 
-def _legend(axes: Axes) -> None:
+def legend(axes: Axes) -> None:
+    """Beside the panel, so that it hides nothing."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
 
 
-def _write(page: Figure, axes: list[Axes], out: Path) -> Path:
-    axes[-1].set_xlabel("time (s)")
+def finished(page: Figure, axes: list[Axes], across: str = "time (s)") -> Figure:
+    """The figure with its x axis named and everything needless gone."""
+    axes[-1].set_xlabel(across)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(axis="x", color="0.92")
         one.set_axisbelow(True)
+    return page
+
+
+def encoded(page: Figure, kind: str) -> bytes:
+    """The figure as a file of a kind in `DATELESS`; the same bytes every time, an .svg's text as text."""
     content = io.BytesIO()
-    kind = out.suffix.lower()
-    page.savefig(content, format=kind[1:], dpi=DOTS, metadata=DATELESS[kind])
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "mimic-pipe"}):
+        page.savefig(content, format=kind[1:], dpi=DOTS, metadata=DATELESS[kind])
+    return content.getvalue()
+
+
+def write(page: Figure, out: Path) -> Path:
+    """Write a figure as the kind of file its name says."""
     with atomic(out) as file:
-        file.write(content.getvalue())
+        file.write(encoded(page, out.suffix.lower()))
     return out

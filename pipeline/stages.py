@@ -229,13 +229,22 @@ def render(
         return plots.plot_clip(what, character, output)
     from pipeline import picture
 
+    found = beside(what, source)
+    drawn, start = found or (None, 0.0)
+    return picture.render(what, character, output, source=drawn, source_start=start, camera=camera)
+
+
+def beside(what: Clip | Trajectory, source: Path | str | None = None) -> tuple[Motion, float] | None:
+    """What a clip was made from, to be seen beside it, and the seconds into it at the clip's start.
+
+    Args:
+        source: a motion file; by default the clip's own, None if that is gone or has changed.
+    """
     read = sources.read(source) if source is not None else _source_of(what)
-    beside = None
-    if read is not None:
-        start = what.provenance.get("interval", [what.provenance.get("source_start", 0.0)])[0]
-        first = min(round(start * read.motion.fps), len(read.motion) - 1)
-        beside = read.motion.slice(first, len(read.motion))
-    return picture.render(what, character, output, source=beside, camera=camera)
+    if read is None:
+        return None
+    start = what.provenance.get("interval", [what.provenance.get("source_start", 0.0)])[0]
+    return read.motion, min(start, read.motion.duration)
 
 
 def characters() -> list[dict[str, Any]]:
