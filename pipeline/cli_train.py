@@ -116,12 +116,35 @@ def usable_processors() -> int:
 @episodes
 @seed
 @click.option("--record", type=PATH, metavar="F.npz", help="File for the poses of NR's episodes, step by step.")
+@click.option(
+    "--on", type=PATH, metavar="CLIP", help="Try it, untrained, on another body: a folder with clip and gains."
+)
+@click.option("--keep", is_flag=True, help="With --on: keep the figures in POLICY/replay.json, for the skills table.")
 @as_json
-def evaluate(policy: Path, engine: str | None, episodes: int, seed: int, record: Path | None, as_json: bool) -> int:
+def evaluate(
+    policy: Path,
+    engine: str | None,
+    episodes: int,
+    seed: int,
+    record: Path | None,
+    on: Path | None,
+    keep: bool,
+    as_json: bool,
+) -> int:
     """Measure the policy of a run folder: normalised return, with and without moving the reference along."""
-    from train import run
+    from train import replay, run
 
-    _show(run.evaluate_folder(policy, engine_name=engine, episodes=episodes, seed=seed, record=record), as_json)
+    if on is None:
+        if keep:
+            raise click.UsageError("--keep goes with --on")
+        _show(run.evaluate_folder(policy, engine_name=engine, episodes=episodes, seed=seed, record=record), as_json)
+        return 0
+    tried = replay.replay(policy, on, engine_name=engine, episodes=episodes, seed=seed, record=record)
+    if keep:
+        replay.keep(policy, *tried)
+    matched = ", ".join(a if a == b else f"{a} → {b}" for a, b in tried[2].joints.items())
+    console.note(f"on {tried[1].character.name}, joints matched: {matched}")
+    _show(tried[0], as_json)
     return 0
 
 

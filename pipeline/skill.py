@@ -63,6 +63,7 @@ class Paper(FileModel):
     samples: Annotated[float, Field(gt=0, description="millions")]
     forward: Annotated[float | None, Field(description="newtons survived for 0.2 s")] = None
     sideways: float | None = None
+    replayed: Annotated[float | None, Field(description="NR of the humanoid's policy on this body")] = None
 
 
 class Entry(FileModel):

@@ -16,7 +16,7 @@ from characters.character import Character
 from motion import files
 from motion.clip import Clip
 from pipeline.skill import QUALITY, Entry, SkillList
-from train import folder, settings
+from train import folder, replay, settings
 
 PAGE = Path("docs/results/skills.md")
 WEIGHTED, PLAIN = "paper-2018-weighted", "paper-2018"
@@ -38,6 +38,12 @@ interval over episodes of one policy, not over trainings. Pushes are newtons at 
 phases of the largest survived, also in the body's weights W. In brackets: Peng et al. 2018. – was not measured, or not
 published.
 """
+REPLAYED = """## Without retraining
+
+Policies on bodies they were not trained on: `mimic-pipe evaluate POLICY --on CLIP --keep`. What is seen and done is
+translated joint by joint, by role and name; a joint without a counterpart follows its reference. Beside it a zero
+residual, which follows the reference with every joint, and the policy trained on that body.
+"""
 RESULTS = (
     "skill",
     "body",
@@ -52,6 +58,16 @@ RESULTS = (
     "million samples (paper)",
     "minutes",
     "pushed forward, sideways (paper)",
+)
+REPLAYS = (
+    "policy of",
+    "on",
+    "joints matched",
+    "NR weighted (paper)",
+    "seconds",
+    "without a fall",
+    "zero residual there",
+    "NR weighted of the policy trained there",
 )
 FEASIBILITY = ("skill", "body", "validation", *PREDICTORS, "NR weighted", "NR_free weighted")
 
@@ -102,6 +118,8 @@ def write(listed: SkillList | None = None, page: Path = PAGE) -> list[tuple[str,
     trained = [figures for _, figures in found if figures is not None]
     parts = [HEAD, markdown(RESULTS, rows), "## Does feasibility predict?\n", _predicts(trained)]
     parts.append(markdown(FEASIBILITY, [_feasibility_row(figures) for figures in trained]))
+    if replays := [row for entry, _ in found for row in _replay_rows(listed, entry)]:
+        parts += [REPLAYED, markdown(REPLAYS, replays)]
     if noted := [entry for entry in listed.skill if entry.notes or entry.reason]:
         parts.append("## Notes\n")
         parts.append("".join(_note(entry) for entry in noted))
@@ -136,6 +154,30 @@ def result_row(entry: Entry, figures: Figures | None) -> tuple[str, ...]:
         f"{figures.minutes:.0f}",
         _pushes(figures.push, entry),
     )
+
+
+def _replay_rows(listed: SkillList, entry: Entry) -> list[tuple[str, ...]]:
+    """A row for each body a skill's policy was tried on untrained."""
+    rows = []
+    for name, tried in replay.stored(entry.figures).items():
+        char, title = name.split("/", 1)
+        there = listed.entry(char, title)
+        trained = None if there is None else Figures.read(there)
+        paper = None if there is None or there.paper is None else there.paper.replayed
+        joints, synced = tried["joints"], tried["synced"]
+        rows.append(
+            (
+                f"{entry.char} {entry.title}",
+                f"{char} {title}",
+                f"{len(joints)} of {len(Character.load(entry.char).joints)}",
+                _beside(interval(synced["returns"][WEIGHTED]), paper),
+                f"{synced['seconds']['mean']:.1f} of {tried['horizon']:g}",
+                f"{synced['completed']:.0%}",
+                interval(tried["zero"]["returns"][WEIGHTED]),
+                "not trained" if trained is None else interval(trained.nr()),
+            )
+        )
+    return rows
 
 
 def _feasibility_row(figures: Figures) -> tuple[str, ...]:

@@ -42,15 +42,20 @@ SMALL = RunSettings(
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """The humanoid standing still for a second, as a loop."""
-    body = Character.load("humanoid")
+    return standing("humanoid", tmp_path / "stand")
+
+
+def standing(char: str, out: Path, *, loop: bool = True) -> Path:
+    """A folder with the clip of a body that stands still for a second, and gains."""
+    body = Character.load(char)
     count = 60
     clip = Clip(
         "stand",
         body.name,
-        True,
+        loop,
         1.0,
         body.specs,
-        np.arange(count) / count,
+        np.arange(count) / (count if loop else count - 1),
         np.repeat(body.rest[None], count, axis=0),
         np.zeros((count, body.layout.nv)),
         {},
@@ -64,11 +69,9 @@ def source(tmp_path: Path) -> Path:
         )
         for j in body.joints
     }
-    clip.save(tmp_path / "stand" / "clip.json")
-    Gains(character=body.name, timestep=1 / 240, presets={"soft": preset}, evidence={}).save(
-        tmp_path / "stand" / "gains.json"
-    )
-    return tmp_path / "stand"
+    clip.save(out / "clip.json")
+    Gains(character=body.name, timestep=1 / 240, presets={"soft": preset}, evidence={}).save(out / "gains.json")
+    return out
 
 
 def train(source: Path, out: Path, settings: RunSettings = SMALL, **options):

@@ -19,8 +19,8 @@ from train.settings import CONFIG
 
 CLIP, GAINS, METRICS, LOGS = "clip.json", "gains.json", "metrics.csv", "tensorboard"
 CHECKPOINT, WEIGHTS, POLICY = "checkpoint.pt", "policy.pt", "policy.onnx"
-EVALUATION, PUSH, FILM = "evaluation.json", "push.json", "film.gif"
-SHIPPED = (CONFIG, CLIP, GAINS, WEIGHTS, POLICY, EVALUATION, PUSH, FILM)
+EVALUATION, PUSH, REPLAY, FILM = "evaluation.json", "push.json", "replay.json", "film.gif"
+SHIPPED = (CONFIG, CLIP, GAINS, WEIGHTS, POLICY, EVALUATION, PUSH, REPLAY, FILM)
 """besides thinned metrics"""
 ROWS = 200
 """of metrics.csv that ship"""
@@ -115,7 +115,7 @@ def write_push(folder: Path, found: dict[str, Survived], engine: str) -> None:
 
 def forget_results(folder: Path) -> None:
     """Remove what an earlier, shorter training of this folder was worth."""
-    for name in (EVALUATION, PUSH, POLICY, WEIGHTS, FILM):
+    for name in (EVALUATION, PUSH, REPLAY, POLICY, WEIGHTS, FILM):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -26,9 +26,9 @@ def observe(character: Character, sim: State, ref: State, phase: Array, loop: bo
         phase: (N,) in [0, 1].
         loop: a cycle's phase is seen as sine and cosine, a one-shot's as it is.
 
-    Contents: phase 2; root height 1; the world's up in the root's frame 3; of each link but the root its position 3 from
-    the root, and of all links the linear velocity 3, in the root's heading frame; what leads from the body to the
-    reference: root place 3 (heading frame, clipped), root turn 3, joints nv − 6; the same of the velocities nv.
+    Contents, as `parts` says where: phase 2; root height 1; the world's up in the root's frame 3; of each link but the root
+    its position 3 from the root, and of all links the linear velocity 3, in the root's heading frame; what leads from the
+    body to the reference: root place 3 (heading frame, clipped), root turn 3, joints nv − 6; the same of the velocities nv.
     """
     count, layout = len(sim), character.layout
     quaternion = sim.qpos[:, 3:7]
@@ -55,6 +55,22 @@ def observe(character: Character, sim: State, ref: State, phase: Array, loop: bo
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
+def parts(character: Character) -> dict[str, slice]:
+    """Where in an observation of a body is what."""
+    links, nv = len(character.links), character.layout.nv
+    sizes = {
+        "phase": 2,
+        "height": 1,
+        "up": 3,
+        "places": 3 * (links - 1),
+        "velocities": 3 * links,
+        "error": nv,
+        "speed": nv,
+    }
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+
+
 def size(character: Character) -> int:
     """Length of an observation of a body."""
-    return 3 + 6 * len(character.links) + 2 * character.layout.nv
+    return parts(character)["speed"].stop
