@@ -35,7 +35,7 @@ from train.folder import (
 from train.log import Log
 from train.ppo import Ppo, load_policy, read_checkpoint
 from train.recording import Recorder, Recording
-from train.score import score
+from train.score import Actor, score
 from train.settings import RunSettings, Values
 
 SAVE_EVERY, FILM_EVERY = 60.0, 600.0
@@ -263,17 +263,32 @@ def evaluate_folder(
     )
 
 
+def perform_folder(
+    folder: Path, seconds: float, *, engine_name: str | None = None, through_falls: bool = False
+) -> tuple[Actor, ImitationEnv]:
+    """The policy of a run folder and one body to perform from the clip's start, by the rule of NR_free; close its engine.
+
+    Args:
+        through_falls: go on after a fall until ``seconds`` are over.
+    """
+    settings, material = configs.load(folder), Material.load(folder)
+    now = settings.at(settings.samples)
+    task = replace(now.task.measured(material.clip.loop), resync=False, start="zero", horizon=seconds)
+    if through_falls:
+        task = replace(task, early_termination="none")
+    act, physics = actor(load_policy(weights(folder))), replace(now.physics, threads=1)
+    world = engine.make(engine_name or settings.engine, material.character, material.preset(now.preset), 1, physics)
+    return act, ImitationEnv(world, material.clip, task, settings.seed)
+
+
 def record_folder(folder: Path, seconds: float, *, engine_name: str | None = None) -> Recording:
     """One episode of the policy of a run folder by the rule of NR_free, from the clip's start until a fall or ``seconds``."""
-    settings, material = configs.load(folder), Material.load(folder)
-    now, name = settings.at(settings.samples), engine_name or settings.engine
-    task = replace(now.task.measured(material.clip.loop), resync=False, start="zero", horizon=seconds)
-    world = engine.make(name, material.character, material.preset(now.preset), 1, replace(now.physics, threads=1))
-    recorder = Recorder(name)
+    act, env = perform_folder(folder, seconds, engine_name=engine_name)
+    recorder = Recorder(engine_name or configs.load(folder).engine)
     try:
-        score(actor(load_policy(weights(folder))), ImitationEnv(world, material.clip, task, settings.seed), recorder)
+        score(act, env, recorder)
     finally:
-        world.close()
+        env.engine.close()
     return recorder.recording()
 
 
