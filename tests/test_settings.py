@@ -41,6 +41,16 @@ def test_every_setting_is_reached_by_its_name():
         ("task.early_termination=fall", "'contact', 'deviation', 'both' or 'none'", ""),
         ("learning.gamma=NaN", "learning.gamma: expected a finite number", ""),
         ("environments=0", "environments: input should be greater than 0, found 0", ""),
+        ("learning.minibatch=0", "learning.minibatch: input should be greater than or equal to 1, found 0", ""),
+        ("learning.gamma=1.5", "learning.gamma: input should be less than 1, found 1.5", ""),
+        ("learning.gamma=1", "learning.gamma: input should be less than 1", ""),
+        ("learning.lam=-0.1", "learning.lam: input should be greater than or equal to 0", ""),
+        ("learning.hidden=[64, 0]", "learning.hidden.1: input should be greater than or equal to 1, found 0", ""),
+        ("task.residual=-0.5", "task.residual: input should be greater than or equal to 0, found -0.5", ""),
+        ("task.horizon=0", "task.horizon: input should be greater than 0", ""),
+        ("physics.timestep=-0.004", "physics.timestep: input should be greater than 0", ""),
+        ("physics.threads=0", "physics.threads: input should be greater than or equal to 1", ""),
+        ("task.disturbance.push_force=-1", "push_force and action_noise cannot be negative", ""),
     ],
 )
 def test_what_cannot_be_set_is_said_in_a_line(given: str, said: str, hint: str):
@@ -49,6 +59,21 @@ def test_what_cannot_be_set_is_said_in_a_line(given: str, said: str, hint: str):
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert hint in (caught.value.hint or "")
+
+
+def test_every_number_has_its_range():
+    known = {*settings.RANGES, "environments", "samples", "seed", "episodes"}
+    for name in settings.names():
+        value = settings.value_of(RunSettings(), name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and "disturbance" not in name:
+            assert name in known
+    assert known <= set(settings.names())
+
+
+def test_a_stage_that_cannot_be_is_found_at_once():
+    plan = {"stages": [{"after": 0.5, "set": {"learning.gamma": 1.5}}]}
+    with pytest.raises(InputError, match=r"my\.json: stages: learning\.gamma: input should be less than 1"):
+        settings.from_json(plan, "my.json")
 
 
 def test_config_json_comes_back_as_it_was(tmp_path: Path):

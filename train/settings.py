@@ -22,6 +22,32 @@ CONFIG = "config.json"
 HEADER = {"format": "mimic-config", "version": 1}
 FIXED = ("environments", "seed", "learning.hidden", "learning.log_std")
 """what the checkpoint of a training that has begun holds already"""
+POSITIVE, NOT_NEGATIVE, COUNT, SHARE = Field(gt=0), Field(ge=0), Field(ge=1), Field(ge=0, le=1)
+RANGES = {
+    "physics.timestep": POSITIVE,
+    "physics.substeps": COUNT,
+    "physics.friction": NOT_NEGATIVE,
+    "physics.threads": COUNT,
+    "task.horizon": POSITIVE,
+    "task.deviation_com": POSITIVE,
+    "task.deviation_root": POSITIVE,
+    "task.residual": NOT_NEGATIVE,
+    "task.lookahead": NOT_NEGATIVE,
+    "learning.steps": COUNT,
+    "learning.gamma": Field(ge=0, lt=1),  # returns are scaled by 1 − γ
+    "learning.lam": SHARE,
+    "learning.clip": POSITIVE,
+    "learning.epochs": COUNT,
+    "learning.minibatch": COUNT,
+    "learning.rate": POSITIVE,
+    "learning.critic_rate": POSITIVE,
+    "learning.kl": POSITIVE,
+    "learning.log_std": Field(ge=-10, le=2),
+    "learning.entropy": NOT_NEGATIVE,
+    "learning.value_weight": NOT_NEGATIVE,
+    "learning.gradient_norm": POSITIVE,
+}
+"""what numbers make sense, of the settings that others define; disturbances know their own"""
 Values = dict[str, Any]
 """dotted name of a setting, such as ``task.residual``, → its value"""
 
@@ -191,19 +217,38 @@ def from_json(data: Values, where: object) -> RunSettings:
     try:
         settings = TypeAdapter(RunSettings).validate_python(data)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{key}: {first['msg'].lower()}, found {first['input']!r}", where=where) from problem
+        raise _misfit(problem, "", where) from problem
     for name in names():
         value = value_of(settings, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{name}: expected a finite number, found {value}", where=where)
-    for stage in settings.stages:
+    for name, check in _ranges().items():
+        try:
+            check.validate_python(value_of(settings, name))
+        except ValidationError as problem:
+            raise _misfit(problem, name, where) from problem
+    plan = replace(settings, stages=())
+    for stage in settings.stages:  # what cannot be is found now, not in an hour
         for name in stage.set:
             _known(name, f"{where}: stages")
             if name in FIXED or name == "samples":
                 raise InputError(f"{name} cannot change in a stage", where=where)
+        plan = changed(plan, stage.set, f"{where}: stages")
     return settings
+
+
+def _misfit(problem: ValidationError, name: str, where: object) -> InputError:
+    """The first thing wrong with the setting ``name``, or with all of them if it is empty."""
+    first = problem.errors()[0]
+    key = ".".join([name] * bool(name) + [str(part) for part in first["loc"]])
+    return InputError(f"{key}: {first['msg'].lower()}, found {first['input']!r}", where=where)
+
+
+@cache
+def _ranges() -> dict[str, TypeAdapter[Any]]:
+    checks: dict[str, Any] = {name: Annotated[float, limits] for name, limits in RANGES.items()}
+    checks["learning.hidden"] = tuple[Annotated[int, COUNT], ...]
+    return {name: TypeAdapter(kind) for name, kind in checks.items()}
 
 
 def _known(name: str, where: object) -> None:
