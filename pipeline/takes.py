@@ -35,6 +35,8 @@ class Layer:
     name: str
     """source, body or reference"""
     label: str
+    names: tuple[str, ...]
+    """(L,) of its parts: links or joints"""
     meshes: tuple[Mesh, ...]
     """(L,) each in its part's frame, some without a triangle"""
     colours: Array
@@ -122,6 +124,7 @@ def of_body(
     return Layer(
         name=name,
         label=label or character.name,
+        names=tuple(link.name for link in character.links),
         meshes=tuple(solids.joined(own) for own in shapes),
         colours=np.tile(GHOST, (len(shapes), 1)) if ghost else figure.link_colours(character),
         positions=pose.positions,
@@ -162,6 +165,7 @@ def of_source(
     return Layer(
         name="source",
         label="source",
+        names=skeleton.names,
         meshes=tuple(meshes),
         colours=np.tile(figure.BONE, (len(meshes), 1)),
         positions=positions,

@@ -1,0 +1,42 @@
+"""The command of the viewer. viser is imported by it alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from motion.errors import InputError
+from pipeline import console
+
+PATH = click.Path(path_type=Path)
+
+
+def register(group: click.Group) -> None:
+    """Add the command to a group."""
+    group.add_command(view)
+
+
+@click.command()
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="PATH...")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve at; 0.0.0.0 is all.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port to serve at.")
+@click.option(
+    "--engine", type=click.Choice(["mujoco", "pybullet"]), help="Physics of policies.  [default: the training's]"
+)
+def view(paths: tuple[Path, ...], host: str, port: int, engine: str | None) -> int:
+    """Show clips, motions, keyframes and policies, or folders of them, in a browser; Ctrl-C ends it."""
+    from pipeline import playlist
+
+    entries = playlist.find(paths)
+    try:
+        from pipeline.viewer import Viewer
+    except ModuleNotFoundError as error:
+        raise InputError(f"the viewer needs {error.name}", hint="pip install 'mimic-pipe[view]'") from error
+    viewer = Viewer(entries, host=host, port=port, engine=engine)
+    console.note(f"{len(entries)} to show at {viewer.url}; Ctrl-C ends it")
+    try:
+        viewer.run()
+    finally:
+        viewer.stop()
+    return 0

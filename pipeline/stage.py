@@ -1,0 +1,164 @@
+"""The scene of the viewer: ground, figures and what lights up, as nodes of viser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import viser
+
+from motion import rotation
+from motion.rotation import Array
+from pipeline.figure import CONTACT
+from pipeline.solids import capsule
+from pipeline.takes import Layer, Take, heading
+
+NEWTONS = 400.0
+"""a push that is drawn a metre long"""
+CELL = 0.5
+"""metres, side of a ground square"""
+BACK, UP, TURN = 2.4, 0.4, np.radians(60.0)
+"""the camera: of the body's height, its distance and how far above; from the direction of travel, to the right"""
+
+
+class _Figure:
+    """A layer's nodes."""
+
+    def __init__(self, server: viser.ViserServer, layer: Layer):
+        self.layer = layer
+        self.frame = server.scene.add_frame(f"/world/{layer.name}", show_axes=False)
+        self.colours = np.round(255 * layer.colours).astype(int)
+        self.lit = np.zeros(len(layer.meshes), dtype=bool)
+        self.parts = [
+            (
+                part,
+                server.scene.add_mesh_simple(
+                    f"/world/{layer.name}/{part}",
+                    mesh.vertices,
+                    mesh.faces,
+                    color=tuple(self.colours[part]),
+                    opacity=None if layer.opacity == 1 else layer.opacity,
+                    cast_shadow=layer.opacity == 1,
+                ),
+            )
+            for part, mesh in enumerate(layer.meshes)
+            if len(mesh.faces)
+        ]
+        self.label = server.scene.add_label(
+            f"/world/{layer.name}/label", layer.label, anchor="bottom-center", font_screen_scale=1.1
+        )
+
+    def draw(self, take: Take, seconds: float, cycle: int, aside: bool) -> None:
+        layer = self.layer
+        turn = rotation.from_yaw(np.float64(layer.cycle.yaw * cycle))
+        shift = layer.cycle.power(cycle) + (layer.aside if aside else 0.0)
+        self.frame.position, self.frame.wxyz = shift, turn
+        positions, rotations, lit = take.at(layer, seconds)
+        for part, node in self.parts:
+            node.position, node.wxyz = positions[part], rotations[part]
+            if lit[part] != self.lit[part]:
+                node.color = tuple(np.round(255 * CONTACT).astype(int)) if lit[part] else tuple(self.colours[part])
+        self.lit = lit
+        top = positions[:, 2].max() + 0.12 * layer.height
+        self.label.position = (positions[0, 0], positions[0, 1], top)
+
+    def remove(self) -> None:
+        self.frame.remove()
+
+
+class Stage:
+    """The scene on a server: empty until `show`."""
+
+    def __init__(self, server: viser.ViserServer):
+        self._server, scene = server, server.scene
+        scene.set_up_direction("+z")
+        scene.configure_default_lights(cast_shadow=True)
+        self._world = scene.add_frame("/world", show_axes=False)
+        self._ground = scene.add_grid(
+            "/ground",
+            infinite_grid=True,
+            cell_size=CELL,
+            section_size=4 * CELL,
+            cell_color=(205, 209, 216),
+            section_color=(160, 166, 176),
+            fade_distance=25.0,
+            shadow_opacity=0.3,
+            plane_color=(236, 238, 242),
+            plane_opacity=1.0,
+        )
+        shaft = capsule(0.02, 0.94)  # a metre long when its lowest point is the origin
+        self._arrow = scene.add_mesh_simple(
+            "/world/push", shaft.vertices + [0.0, 0.0, 0.49], shaft.faces, color=(213, 94, 0), visible=False
+        )
+        self._figures: dict[str, _Figure] = {}
+        server.on_client_connect(lambda client: self._look(client))
+
+    def switches(self, gui: viser.GuiApi) -> list[tuple[Any, Callable[[], None]]]:
+        """Checkboxes of what is shown, each with what to do when it changes."""
+        self._shown = {name: gui.add_checkbox(name, True) for name in ("source", "reference", "body")}
+        self._aside = gui.add_checkbox("reference beside the body", False)
+        self._labels = gui.add_checkbox("names", True)
+        self._grid = gui.add_checkbox("ground", True)
+        self._follow = gui.add_checkbox("camera follows", True)
+        everything = [*self._shown.values(), self._aside, self._labels, self._grid, self._follow]
+        return [(switch, self._apply) for switch in everything]
+
+    def _apply(self) -> None:
+        for name, figure in self._figures.items():
+            figure.frame.visible = self._shown[name].value
+            figure.label.visible = self._labels.value
+        self._ground.visible = self._grid.value
+
+    def show(self, take: Take) -> None:
+        """Put up a take's figures, in place of those before."""
+        with self._server.atomic():
+            for figure in self._figures.values():
+                figure.remove()
+            self._figures = {layer.name: _Figure(self._server, layer) for layer in take.layers}
+            for name, switch in self._shown.items():
+                switch.visible = name in self._figures
+            self._aside.visible = "reference" in self._figures
+            self._arrow.visible = False
+            self._apply()
+        self._take = take
+        for client in self._server.get_clients().values():
+            self._look(client)
+
+    def _look(self, client: viser.ClientHandle) -> None:
+        """Turn a browser's camera to the figures: from the right of their way."""
+        take, side = self._take, heading(self._take.main)
+        tall = max(layer.height for layer in take.layers)
+        away = BACK * tall + 0.5 * float(np.abs([layer.aside for layer in take.layers]).max())
+        middle = np.mean([layer.aside for layer in take.layers], axis=0) if len(take.layers) > 1 else np.zeros(3)
+        start = np.zeros(3) if self._follow.value else take.main.path[0]
+        target = start + [0.0, 0.0, 0.5 * tall] + 0.5 * middle
+        client.camera.up_direction = (0.0, 0.0, 1.0)
+        client.camera.position = target + [
+            away * np.cos(side - TURN),
+            away * np.sin(side - TURN),
+            UP * tall,
+        ]
+        client.camera.look_at = target
+
+    def draw(self, take: Take, seconds: float, force: Array | None = None) -> None:
+        """Move everything to a time in seconds, cycles included; ``force`` (3,) newtons is drawn as an arrow at the root."""
+        cycle, within = divmod(seconds, take.duration) if take.loop else (0, seconds)
+        main = take.main
+        frame = min(round(within * take.fps), take.frames - 1)
+        at = main.cycle.power(int(cycle)) + rotation.rotate(
+            rotation.from_yaw(np.float64(main.cycle.yaw * cycle)), main.path[frame]
+        )
+        place = at * [1.0, 1.0, 0.0] if self._follow.value else np.zeros(3)
+        self._world.position = -place
+        self._ground.position = -np.fmod(place, 4 * CELL)
+        for figure in self._figures.values():
+            figure.draw(take, within, int(cycle), self._aside.value or figure.layer.name != "reference")
+        pushed = force is not None and bool(np.any(force))
+        if pushed != self._arrow.visible:
+            self._arrow.visible = pushed
+        if pushed and force is not None:
+            size = float(np.linalg.norm(force))
+            self._arrow.wxyz = rotation.between(np.array([0.0, 0.0, 1.0]), force / size)
+            self._arrow.position = main.positions[frame, 0] - force / NEWTONS
+            self._arrow.scale = (1.0, 1.0, size / NEWTONS)
