@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from motion.errors import InputError, MimicError, MimicWarning, nearest
-from pipeline import cli_report, cli_skills, cli_train, console
+from pipeline import cli_report, cli_skills, cli_train, cli_view, console
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
     from pipeline.results import Checked, Retargeted
@@ -485,6 +485,7 @@ def _report(error: Exception) -> int:
 cli_train.register(cli)
 cli_skills.register(cli)
 cli_report.register(cli)
+cli_view.register(cli)
 
 
 def main() -> None:
