@@ -14,6 +14,7 @@ import click
 
 from motion.errors import InputError, MimicError, MimicWarning, nearest
 from pipeline import cli_report, cli_skills, cli_train, cli_view, console
+from pipeline.cli_report import seconds_range
 
 if TYPE_CHECKING:  # the stages load numpy and more: only the command that runs imports them
     from pipeline.results import Checked, Retargeted
@@ -31,19 +32,6 @@ char = click.option("--char", default="atlas", show_default=True, help="Characte
 out = click.option("--out", type=PATH, default=Path("processed"), show_default=True, help="Folder for results.")
 name = click.option("--name", help="Name of the clip.  [default: the file's name]")
 loop = click.option("--loop/--no-loop", default=None, help="Whether it is a cycle.  [default: found in the motion]")
-
-
-def seconds_range(_: click.Context, option: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    """``A:B`` as two increasing numbers of seconds."""
-    if value is None:
-        return None
-    try:
-        start, stop = (float(part) for part in value.split(":"))
-    except ValueError:
-        raise click.BadParameter(f"expected A:B in seconds, such as 0.5:1.8, found {value!r}", param=option) from None
-    if not 0 <= start < stop:
-        raise click.BadParameter(f"expected 0 ≤ A < B, found {value!r}", param=option)
-    return start, stop
 
 
 class InOrder(click.Group):
@@ -262,26 +250,6 @@ def export(file: Path, format_: str, output: Path | None, as_json: bool) -> int:
     path = stages.export(file, format_, output=output)
     if as_json:
         console.emit_json({"path": str(path), "format": format_})
-    else:
-        print(path)
-    return 0
-
-
-@cli.command()
-@file
-@click.option("-o", "--output", type=PATH, required=True, help="A .gif or .mp4 (moving) or .png (a strip of poses).")
-@click.option("--source", type=PATH, help="Motion to draw beside the body.  [default: the clip's own, if present]")
-@click.option("--camera", default="side", show_default=True, help="One of side, front, three-quarter, top.")
-@click.option("--plot", is_flag=True, help="Plot contacts, heights and speeds instead (.png, .svg, .pdf).")
-@as_json
-def render(file: Path, output: Path, source: Path | None, camera: str, plot: bool, as_json: bool) -> int:
-    """Draw a clip FILE, with its source's skeleton beside the body."""
-    from pipeline import stages
-
-    with console.working(f"drawing {output}"):
-        path = stages.render(file, output, source=source, camera=camera, plot=plot)
-    if as_json:
-        console.emit_json({"path": str(path)})
     else:
         print(path)
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from motion import files
+from motion.clip import Clip
 from motion.errors import InputError
 from motion.rotation import Array
 from train.endings import Ending
@@ -187,13 +188,12 @@ def measure(
     world = engine.make(
         name, material.character, material.preset(now.preset), episodes, replace(now.physics, threads=1)
     )
+    found = FailureMap((), episodes, now.task.horizon, name, 0.0, material.clip.loop)
     try:
         for force in (0.0, *PUSHES):
             if told:
-                told(
-                    f"{episodes} episodes "
-                    + (f"with pushes of up to {force:g} body weights" if force else "undisturbed")
-                )
+                how = f"with pushes of up to {force:g} body weights" if force else "undisturbed"
+                told(f"{folder}: {episodes} episodes {how}")
             pushes = Disturbance(push_force=force, push_interval=INTERVAL) if force else NONE
             env = ImitationEnv(world, material.clip, replace(task, disturbance=pushes), settings.seed)
             falls = score(act, env).falls
@@ -202,4 +202,22 @@ def measure(
                 break
     finally:
         world.close()
+    return found
+
+
+def performs(folder: Path) -> bool:
+    """Whether a folder holds a policy that can be let perform."""
+    from train.folder import weights
+
+    return weights(folder).exists()
+
+
+def write(folder: Path, *, engine_name: str | None = None, told: Callable[[str], None] | None = None) -> FailureMap:
+    """`measure`, kept in the folder as failures.json and, if an episode ended, drawn in failures.png."""
+    from pipeline import plots, report_plots
+
+    found = measure(folder, engine_name=engine_name, told=told)
+    found.save(folder)
+    if found.endings:
+        plots.write(report_plots.failure_page(found, Clip.load(folder / "clip.json")), folder / PLOT)
     return found

@@ -264,8 +264,9 @@ class _Buffer:
         row, column = np.nonzero(owner >= 0)
         start, way = camera.rays(x[0, column].astype(np.float32), y[row, 0].astype(np.float32))
         level = camera.position[2] + dot(start, up) + self.depth[row, column] * dot(way, up)
-        row, column = row[level > HIDDEN], column[level > HIDDEN]
-        start, way = camera.rays(x[0, column].astype(np.float32), y[row, 0].astype(np.float32))
+        if not (level > HIDDEN).all():
+            row, column = row[level > HIDDEN], column[level > HIDDEN]
+            start, way = camera.rays(x[0, column].astype(np.float32), y[row, 0].astype(np.float32))
         normal = self.normal[:, row, column]
         edge = np.zeros(owner.shape, dtype=bool)
         edge[1:] |= owner[1:] != owner[:-1]
@@ -277,7 +278,8 @@ class _Buffer:
             0.25 + 0.75 * (towards @ normal), 0.0, 1.0
         )
         light *= (EDGE + (1.0 - EDGE) * facing) * np.where(edge[row, column], EDGE, 1.0)
-        gloss = GLOSS * np.clip(half @ normal, 0.0, 1.0) ** 24
+        eighth = np.square(np.square(np.square(np.clip(half @ normal, 0.0, 1.0))))
+        gloss = GLOSS * eighth * eighth * eighth  # the 24th power, several times as fast as pow
         part = image[r0 // SAMPLES : r1 // SAMPLES, c0 // SAMPLES : c1 // SAMPLES]
         pixel = (row // SAMPLES) * part.shape[1] + column // SAMPLES
         count = part.shape[0] * part.shape[1]

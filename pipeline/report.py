@@ -103,6 +103,12 @@ def find(path: Path | str) -> list[Path]:
     return found
 
 
+def page_of(path: Path | str) -> Path:
+    """Where the page of a folder goes by default."""
+    path = Path(path)
+    return (path if path.is_dir() else path.parent) / PAGE
+
+
 def read(folder: Path | str) -> Entry:
     """Everything a folder's files say of its clip and policy; a clip that was never measured is measured.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -207,31 +208,60 @@ def export(path: Path | str, format_: str, *, output: Path | None = None) -> Pat
 
 
 def render(
-    path: Path | str,
+    paths: Path | str | Sequence[Path | str],
     output: Path,
     *,
     source: Path | str | None = None,
     camera: str = "side",
     plot: bool = False,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    span: tuple[float, float] | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Draw a clip or trajectory: a film (.gif, .mp4), a strip of poses (.png), or a plot of its contacts, heights and speeds.
+    """Draw clips or trajectories: a film (.gif, .mp4), a strip of poses (.png), or a plot of contacts, heights and speeds.
 
     Args:
-        source: drawn beside the body; by default the clip's own, if it is still there unchanged.
+        paths: one, or several to be seen side by side, without their sources.
+        source: drawn beside a single body; by default the clip's own, if it is still there unchanged.
+        size, fps, span, workers, progress: as `picture.render` has them.
     """
-    file, what = _performance(path)
-    if isinstance(what, Motion):
-        raise InputError("expected a body's clip, found a motion without a body", where=file, hint="retarget it first")
-    character = _character(what)
+    paths = [paths] if isinstance(paths, Path | str) else list(paths)
+    performers: list[tuple[Clip | Trajectory, Character]] = []
+    for path in paths:
+        file, what = _performance(path)
+        if isinstance(what, Motion):
+            hint = "retarget it first"
+            raise InputError("expected a body's clip, found a motion without a body", where=file, hint=hint)
+        performers.append((what, _character(what)))
+    what, character = performers[0]
     if plot:
         from pipeline import plots
 
+        if len(performers) > 1:
+            raise InputError(f"expected one clip to plot, found {len(performers)}", hint="plot them one by one")
         return plots.plot_clip(what, character, output)
     from pipeline import picture
 
-    found = beside(what, source)
-    drawn, start = found or (None, 0.0)
-    return picture.render(what, character, output, source=drawn, source_start=start, camera=camera)
+    if len(performers) > 1:
+        return picture.render_row(
+            performers, output, camera=camera, size=size, fps=fps, span=span, workers=workers, progress=progress
+        )
+    drawn, start = beside(what, source) or (None, 0.0)
+    return picture.render(
+        what,
+        character,
+        output,
+        source=drawn,
+        source_start=start,
+        camera=camera,
+        size=size,
+        fps=fps,
+        span=span,
+        workers=workers,
+        progress=progress,
+    )
 
 
 def beside(what: Clip | Trajectory, source: Path | str | None = None) -> tuple[Motion, float] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from scipy.spatial import ConvexHull
 
 from characters.character import Character
@@ -16,6 +17,7 @@ from motion.clip import Clip, CycleOffset, Trajectory
 from motion.errors import InputError
 from motion.motion import Motion, Skeleton
 from pipeline import figure, picture, plots
+from pipeline.film import Film, pictures, tile_of
 from pipeline.ground import _outline
 from pipeline.raycast import Block, Camera, Capsules, draw
 
@@ -122,7 +124,7 @@ def test_a_loop_film_has_no_seam(clip: Clip, body: Character) -> None:
     """The picture one cycle after the first is the first one: body, camera and ground squares."""
     step = clip.duration / 20
     scene = picture.Scene.of(clip, body, step * np.arange(21), None, picture.CAMERAS["side"])
-    film = picture._Film(scene, SMALL, picture._tile(clip, body.height))
+    film = Film(scene, SMALL, tile_of(clip, body.height))
     camera = film.camera
     first, again = (
         film.ground.picture(camera.moved(scene.paths[0][k]), *scene.figures[0].at(k, np.zeros(3))) for k in (0, 20)
@@ -310,3 +312,43 @@ def test_contact_bars_stand_for_the_steps_around_their_samples() -> None:
     flags = np.array([1, 1, 0, 0, 1, 0], dtype=bool)
     spans = plots._spans(0.1 * np.arange(6), flags)
     assert np.allclose(spans, [(-0.05, 0.2), (0.35, 0.1)])
+
+
+def test_several_bodies_stand_side_by_side(tmp_path: Path, clip: Clip, body: Character) -> None:
+    """Each in its own part, the taller one not cut off, and a loop's film still ends before it would begin again."""
+    atlas = Character.load("atlas")
+    still = Trajectory("stand", "atlas", atlas.specs, 30.0, np.tile(atlas.rest, (25, 1)), {})
+    out = picture.render_row([(clip, body), (clip, body)], tmp_path / "two.gif", size=(320, 180))
+    with Image.open(out) as film:
+        assert film.size == (320, 180)
+        assert sum(1 for _ in ImageSequence.Iterator(film)) == 20
+    assert figures_in(blue(pixels(out, 4))) == 2
+    mixed = picture.render_row([(clip, body), (still, atlas)], tmp_path / "mixed.gif", size=(320, 180), fps=5)
+    image = blue(pixels(mixed, 1))
+    halves = [np.flatnonzero(half.any(axis=1)) for half in np.array_split(image, 2, axis=1)]
+    tall = [np.ptp(rows) for rows in halves]
+    assert tall[1] > tall[0]  # to one scale
+    assert halves[1].min() > 0
+    strip = picture.render_row([(clip, body), (still, atlas)], tmp_path / "two.png", size=(600, 400), frames=3)
+    assert pixels(strip).shape[1] == 600
+
+
+def test_worker_processes_draw_the_same_film(clip: Clip, body: Character) -> None:
+    scene = picture.Scene.of(clip, body, np.linspace(0.0, 0.5, 41), None, picture.CAMERAS["top"])
+    film = Film(scene, (64, 64), 0.5)
+    calls: list[tuple[int, int]] = []
+    drawn = list(pictures(film, 2, lambda done, total: calls.append((done, total))))
+    assert calls == [(k + 1, 41) for k in range(41)]
+    for frame in (0, 17, 40):
+        assert (drawn[frame] == film.picture(frame)).all()
+
+
+def test_a_still_rings_what_is_at_fault(clip: Clip, body: Character) -> None:
+    plain, marked, unknown = (
+        np.asarray(Image.open(io.BytesIO(picture.still(clip, body, 0.2, mark=mark))).convert("RGB")).astype(int)
+        for mark in (None, "left_foot", "upper left leg")
+    )
+    ring = (marked[..., 0] > 150) & (marked[..., 1] < 110) & (marked[..., 2] > 80)
+    assert ring.sum() > 50
+    assert np.flatnonzero(ring.any(axis=1)).mean() > 0.6 * len(ring)  # a foot is low in the picture
+    assert (plain == unknown).all()
