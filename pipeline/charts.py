@@ -18,6 +18,8 @@ POINTS = 600
 """of a curve that are sent"""
 HEIGHT = 150
 """pixels of a chart"""
+MARGIN = 0.1
+"""of the values' span, above and below"""
 NOW = "#333333"
 
 
@@ -28,7 +30,7 @@ class Charts:
         self._gui = gui
         self._folder = gui.add_folder("Curves")
         self._panels: tuple[Panel, ...] = ()
-        self._made: list[tuple[str, Any]] = []
+        self._made: list[tuple[tuple[str, ...], Any]] = []
         self._take: Take | None = None
         self._lock = threading.Lock()
 
@@ -55,14 +57,17 @@ class Charts:
             self._panels = self._take.panels()
         with self._lock:
             panels = self._panels
-        if [panel.title for panel in panels] != [title for title, _ in self._made]:
+        if [_kind(panel) for panel in panels] != [kind for kind, _ in self._made]:
             self._clear()
             with self._folder:
-                self._made = [(panel.title, self._add(panel, seconds)) for panel in panels]
+                self._made = [(_kind(panel), self._add(panel, seconds)) for panel in panels]
             return
         for panel, (_, chart) in zip(panels, self._made, strict=True):
             chart.data = data(panel, seconds)
-            chart.series = series(panel)
+            low, high = span(panel)
+            before = chart.scales["y"]["range"]
+            if low < before[0] or high > before[1]:
+                chart.scales = self._scales(min(low, before[0]), max(high, before[1]))
 
     def _clear(self) -> None:
         for _, chart in self._made:
@@ -75,12 +80,23 @@ class Charts:
             data(panel, seconds),
             series(panel),
             title=f"{panel.title}{unit}",
-            scales={"x": uplot.Scale(time=False)},
+            scales=self._scales(*span(panel)),
             axes=(uplot.Axis(label="s", labelSize=16, size=28), uplot.Axis(size=44)),
             legend=uplot.Legend(live=False),
             cursor=uplot.Cursor(drag=uplot.Cursor_Drag(x=True, y=False)),
             height=HEIGHT,
         )
+
+    def _scales(self, low: float, high: float) -> dict[str, uplot.Scale]:
+        """The take's whole time, and a little more than the values: uPlot's own range does not know NaN."""
+        more = MARGIN * max(high - low, 1e-3)
+        whole = self._take.duration if self._take else 1.0
+        return {"x": uplot.Scale(time=False, range=(0.0, whole)), "y": uplot.Scale(range=(low - more, high + more))}
+
+
+def _kind(panel: Panel) -> tuple[str, ...]:
+    """What a chart is made for; only its data changes."""
+    return (panel.title, *panel.curves)
 
 
 def series(panel: Panel) -> tuple[uplot.Series, ...]:

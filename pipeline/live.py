@@ -14,8 +14,6 @@ from motion.rotation import Array
 from pipeline import panels, takes
 from pipeline.panels import Panel
 from pipeline.takes import Take
-from retarget.measures import REFERENCE_HEIGHT
-from retarget.sampled import CONTACT_HEIGHT
 from train import settings as configs
 from train.falling import TOUCH, fallen, may_touch
 from train.folder import Material
@@ -191,18 +189,17 @@ class Live:
         pose = kinematics.Pose(body.positions[:count], body.rotations[:count])
         lowest = shapes.heights(character, pose)
         moved = np.linalg.norm(shapes.displacements(character, pose)[..., :2], axis=-1) * self.take.fps
-        moved = np.concatenate([np.full((1, moved.shape[1]), np.nan), moved])
+        moved = np.concatenate([np.zeros((1, moved.shape[1])), moved])
         heights, slides = {}, {}
         for name in character.feet:
             balls = np.flatnonzero(character.support.link == character.link(name))
             first = balls[lowest[:, balls].argmin(axis=1)]
             heights[name] = 100 * lowest[np.arange(count), first]
-            low = heights[name] < 100 * CONTACT_HEIGHT * character.height / REFERENCE_HEIGHT
-            slides[name] = np.where(low, 100 * moved[np.arange(count), first], np.nan)
+            slides[name] = np.where(body.lit[:count, character.link(name)], 100 * moved[np.arange(count), first], 0.0)
         terms = {name: values[:count] for name, values in self._past.terms.items()}
         return (
             Panel("foot height", "cm", seconds, heights, 0.0),
-            Panel("slide of feet on the ground", "cm/s", seconds, slides),
+            Panel(panels.SLIDE, "cm/s", seconds, slides),
             panels.torque(seconds, self._past.ratio[:count], [joint.name for joint in character.joints]),
             Panel(f"reward terms ({self.profile})", "", seconds, terms),
         )

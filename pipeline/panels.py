@@ -10,8 +10,9 @@ from characters.character import Character
 from motion.clip import Clip, Trajectory
 from motion.rotation import Array
 from retarget import feasibility
-from retarget.sampled import CONTACT_HEIGHT, Sampled
+from retarget.sampled import Sampled
 
+SLIDE = "slide in contact"
 HARDEST = 3
 """joints whose torque is drawn by name"""
 
@@ -40,12 +41,11 @@ def of_clip(what: Clip | Trajectory, character: Character) -> tuple[Panel, ...]:
     heights = {name: 100 * ground.lowest[: sampled.count] for name, ground in feet.items()}
     slides = {}
     for name, ground in feet.items():
-        low = ground.lowest[: len(ground.slide)] < CONTACT_HEIGHT * sampled.scale
-        slide = np.where(low, 100 * ground.slide / sampled.dt, np.nan)
-        slides[name] = np.append(slide, np.full(sampled.count - len(slide), np.nan))[: sampled.count]
+        slide = np.where(sampled.stance(name), 100 * ground.slide / sampled.dt, 0.0)
+        slides[name] = np.append(slide, slide[-1:])[: sampled.count]
     panels = [
         Panel("foot height", "cm", seconds, heights, 0.0),
-        Panel("slide of feet on the ground", "cm/s", seconds, slides),
+        Panel(SLIDE, "cm/s", seconds, slides),
     ]
     if sampled.count >= feasibility.LEAST:
         frames = np.arange(0, sampled.count, feasibility.EVERY)

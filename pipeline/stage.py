@@ -18,7 +18,7 @@ NEWTONS = 400.0
 """a push that is drawn a metre long"""
 CELL = 0.5
 """metres, side of a ground square"""
-BACK, UP, TURN = 2.4, 0.4, np.radians(60.0)
+BACK, UP, TURN = 1.7, 0.35, np.radians(60.0)
 """the camera: of the body's height, its distance and how far above; from the direction of travel, to the right"""
 
 
@@ -46,10 +46,10 @@ class _Figure:
             if len(mesh.faces)
         ]
         self.label = server.scene.add_label(
-            f"/world/{layer.name}/label", layer.label, anchor="bottom-center", font_screen_scale=1.1
+            f"/names/{layer.name}", layer.label, anchor="bottom-center", font_screen_scale=1.1
         )
 
-    def draw(self, take: Take, seconds: float, cycle: int, aside: bool) -> None:
+    def draw(self, take: Take, seconds: float, cycle: int, aside: bool, place: Array) -> None:
         layer = self.layer
         turn = rotation.from_yaw(np.float64(layer.cycle.yaw * cycle))
         shift = layer.cycle.power(cycle) + (layer.aside if aside else 0.0)
@@ -59,12 +59,14 @@ class _Figure:
             node.position, node.wxyz = positions[part], rotations[part]
             if lit[part] != self.lit[part]:
                 node.color = tuple(np.round(255 * CONTACT).astype(int)) if lit[part] else tuple(self.colours[part])
-        self.lit = lit
-        top = positions[:, 2].max() + 0.12 * layer.height
-        self.label.position = (positions[0, 0], positions[0, 1], top)
+        self.lit = lit.copy()
+        # not in the moving world, where a browser would draw the name late
+        over = shift + rotation.rotate(turn, positions[0]) - place
+        self.label.position = (over[0], over[1], 1.15 * layer.height)
 
     def remove(self) -> None:
         self.frame.remove()
+        self.label.remove()
 
 
 class Stage:
@@ -153,7 +155,7 @@ class Stage:
         self._world.position = -place
         self._ground.position = -np.fmod(place, 4 * CELL)
         for figure in self._figures.values():
-            figure.draw(take, within, int(cycle), self._aside.value or figure.layer.name != "reference")
+            figure.draw(take, within, int(cycle), self._aside.value or figure.layer.name != "reference", place)
         pushed = force is not None and bool(np.any(force))
         if pushed != self._arrow.visible:
             self._arrow.visible = pushed

@@ -70,6 +70,7 @@ class Viewer:
         """The controls that every take has."""
         server, gui = self.server, self.server.gui
         gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        gui.main_panel.dock_right()
         self.stage = Stage(server)
         names = tuple(self.entries)
         self._picker = gui.add_dropdown("Clip", names, initial_value=names[0])
