@@ -20,6 +20,7 @@ from motion.errors import InputError, nearest
 from motion.files import atomic
 from motion.motion import Motion
 from motion.rotation import Array
+from pipeline.figure import CONTACT
 from pipeline.film import FAINT, INK, TILE, Film, Progress, Row, draw_legend, font, gif, joined, mp4, tile_of, to_image
 from pipeline.ground import Ground
 from pipeline.raycast import draw
@@ -37,6 +38,8 @@ STILL_SIZE, PAGE_COLOURS = (420, 300), 96
 """of pictures in a page: pixels, and colours"""
 MARK, FAULT = 0.09, (204, 60, 120)
 """of a still's height, radius of the ring around what is at fault; and its colour"""
+KEPT = np.concatenate([np.multiply.outer(np.linspace(0.4, 1.0, 7), 255 * CONTACT), [FAULT]]).astype(np.uint8)
+"""(8, 3) colours a picture of few must not lose, however rare: the contacts' shades and the ring's"""
 
 
 def render(
@@ -161,12 +164,12 @@ def strip(
     source_start: float = 0.0,
     width: int = STRIP_WIDTH,
     frames: int = POSES,
-) -> bytes:
-    """A strip of poses as a PNG of few colours, for a page that holds many."""
+) -> np.ndarray:
+    """A strip of poses ``(H, width, 3)`` uint8, the source's above the body's."""
     seconds = np.linspace(0.0, motion.duration, frames)
     beside = None if source is None else Source(source, source_start, same_height=True)
     scene = Scene.of(motion, character, seconds, beside, CAMERAS["side"])
-    return png(_strip(scene, None, None, Path(motion.name), width=width), colours=PAGE_COLOURS)
+    return _strip(scene, None, None, Path(motion.name), width=width)
 
 
 def still(
@@ -311,6 +314,9 @@ def png(image: np.ndarray, *, colours: int | None = None) -> bytes:
     """A picture ``(H, W, 3)`` uint8 as a PNG, of all its colours or of the best few."""
     picture, content = Image.fromarray(image), io.BytesIO()
     if colours is not None:
-        picture = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        best = picture.quantize(colours - len(KEPT), Image.Quantize.MEDIANCUT).getpalette() or []
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([*best[: 3 * (colours - len(KEPT))], *KEPT.ravel().tolist()])
+        picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     picture.save(content, "PNG", optimize=True)
     return content.getvalue()

@@ -352,3 +352,11 @@ def test_a_still_rings_what_is_at_fault(clip: Clip, body: Character) -> None:
     assert ring.sum() > 50
     assert np.flatnonzero(ring.any(axis=1)).mean() > 0.6 * len(ring)  # a foot is low in the picture
     assert (plain == unknown).all()
+
+
+def test_a_picture_of_few_colours_keeps_a_rare_contact() -> None:
+    shades = np.random.default_rng(0).integers(0, 256, (120, 160, 1)) * np.array([0.3, 0.6, 1.0])
+    shades[50:54, 70:74] = 255 * figure.CONTACT
+    few = Image.open(io.BytesIO(picture.png(shades.astype(np.uint8), colours=picture.PAGE_COLOURS)))
+    assert len(np.unique(np.asarray(few))) <= picture.PAGE_COLOURS
+    assert orange(np.asarray(few.convert("RGB")) / 255.0)[50:54, 70:74].all()
