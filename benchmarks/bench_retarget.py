@@ -4,7 +4,7 @@ python benchmarks/bench_retarget.py [character …] [--repeat N] [--profile] [--
 
 The clip is the sample walk, tiled to 1,800 frames at 120 and at 30 frames/s, so that it runs anywhere; beside it, where
 the mocap collection is at hand, the first 1,800 frames of captured ones. Frames per second of processor time on one core,
-median of the repetitions. "whole" is the retarget step: contacts, targets, limbs led apart, the solve; what follows it is
+median of the repetitions. "whole" is the retarget step: contacts, targets, the solve; what follows it is
 listed behind. Last, in a process of its own, what memory a long file takes.
 """
 
@@ -39,7 +39,6 @@ from motion.motion import Motion, resample
 from motion.roles import Roles
 from pipeline import loops, phase, samples, sources
 from retarget import quality, targets
-from retarget.apart import apart
 from retarget.mapping import Mapping
 from retarget.refine import refine
 from retarget.retarget import retarget
@@ -51,7 +50,7 @@ GOALS = {"humanoid": 2_000, "atlas": 2_000, "trex": 900, "dragon": 500}
 CAPTURED = ("cmu-mb/01_01.bvh", "cmu-daz/13.bvh")
 """of the mocap collection: jumps and turns; a dance"""
 MOCAP = Path(os.environ.get("MIMIC_MOCAP", Path(__file__).resolve().parents[2] / "shared" / "mocap"))
-STAGES = ("contacts", "targets", "apart", "solve", "whole", "phase", "refine", "quality")
+STAGES = ("contacts", "targets", "solve", "whole", "phase", "refine", "quality")
 
 T = TypeVar("T")
 
@@ -96,7 +95,6 @@ def run(motion: Motion, roles: Roles, character: Character) -> dict[str, float]:
         "targets",
         lambda: targets.build(motion, roles.chains, character, found.flags, found.resting_height, level=found.level),
     )
-    goal = clock.time("apart", apart, character, goal)
     clock.time("solve", solve, character, goal)
     clock.seconds["whole"] = sum(clock.seconds.values())
     trajectory = retarget(motion, Mapping(dict(roles.chains), 1.0, "z"), character, found)

@@ -108,7 +108,6 @@ def _collide(compiled: mujoco.MjModel, data: mujoco.MjData, qpos: Array) -> None
     """Fill ``data.contact`` at one qpos (nq,)."""
     data.qpos[:] = qpos
     mujoco.mj_kinematics(compiled, data)
-    mujoco.mj_comPos(compiled, data)
     mujoco.mj_collision(compiled, data)
 
 

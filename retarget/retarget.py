@@ -6,7 +6,6 @@ from characters.character import Character
 from motion.clip import Trajectory
 from motion.contacts import Contacts
 from motion.motion import Motion
-from retarget.apart import apart
 from retarget.mapping import Mapping
 from retarget.solve import SolveSettings, solve
 from retarget.targets import TargetSettings, build
@@ -47,7 +46,6 @@ def retarget(
         weights=mapping.weights,
         settings=targets,
     )
-    goal = apart(character, goal)
     solution = solve(character, goal, settings)
     return Trajectory(
         name=motion.name,

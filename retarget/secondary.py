@@ -16,6 +16,7 @@ from characters.definition import FollowEntry, SteadyEntry
 from motion import rotation
 from motion.errors import InputError
 from motion.rotation import Array
+from retarget import limits
 
 if TYPE_CHECKING:
     from retarget.body import Body
@@ -27,6 +28,12 @@ ROOM = 0.8
 """share of its swing limit a following joint may use"""
 JOLT_TIME = 0.03
 """seconds, standard deviation of the smoothing of accelerations"""
+BENT_SHARES = 17
+"""shares of its bend that are tried for a chain that hangs into the ground"""
+OVER_GROUND = 0.01
+"""metres it is then to be above it"""
+RAISE_TIME = 0.1
+"""seconds, standard deviation of the smoothing of that share"""
 
 
 def steady(turns: Array, entry: SteadyEntry, fps: float) -> Array:
@@ -165,10 +172,51 @@ def accelerations(path: Array, fps: float) -> Array:
     return np.gradient(np.gradient(slow, 1.0 / fps, axis=0), 1.0 / fps, axis=0)
 
 
-def scaled(turns: Array, gain: float) -> Array:
-    """Rotations ``(T, 4)`` by a share of their angle; past half a turn they go on the way they came."""
+def scaled(turns: Array, gain: Array | float) -> Array:
+    """Rotations ``(T, 4)`` by a share of their angle, one number or (T,); past half a turn they go on the way they came."""
     turns = rotation.continuous(turns)
     turns = turns if turns[:, 0].sum() >= 0 else -turns
     size = np.linalg.norm(turns[:, 1:], axis=1)
     angle = 2 * np.arctan2(size, turns[:, 0])
     return rotation.from_axis_angle(turns[:, 1:] / np.maximum(size, 1e-12)[:, None], gain * angle)
+
+
+def off_ground(body: Body, chain: tuple[int, ...], placed: tuple[Array, Array], fps: float) -> dict[int, Array]:
+    """World rotations ``(T, 4)`` of the links of a chain that would hang into the ground, bent back as far as it needs.
+
+    A long tail held as a short one's would end in the floor: in such frames the chain takes a smaller share of its bend away
+    from its pose at rest, the largest one that keeps it above. Empty if it never does.
+
+    Args:
+        chain: joints from the root outward.
+        placed: positions (T, L, 3) and rotations (T, L, 4) of all links.
+    """
+    character, (positions, rotations) = body.character, placed
+    joints = [character.joints[j] for j in chain]
+    carrier, support = rotations[:, joints[0].parent], character.support
+    bends = []
+    for joint in joints:
+        base = rotation.multiply(rotations[:, joint.parent], joint.rotation)
+        local = rotation.relative(base, rotations[:, joint.child])
+        bends.append(limits.clamp_ball(joint, local) if joint.type == "ball" else local)
+
+    def bent(share: Array) -> tuple[dict[int, Array], Array]:
+        turn, place, lowest, out = carrier, positions[:, joints[0].parent], np.full(len(carrier), np.inf), {}
+        for joint, bend in zip(joints, bends, strict=True):
+            place = place + rotation.rotate(turn, joint.origin)
+            turn = rotation.multiply(rotation.multiply(turn, joint.rotation), scaled(bend, share))
+            out[joint.child] = turn
+            mine = support.link == joint.child
+            below = rotation.rotate(turn[:, None], support.points[mine])[..., 2] - support.radius[mine]
+            lowest = np.minimum(lowest, place[:, 2] + below.min(axis=1, initial=np.inf))
+        return out, lowest
+
+    shares = np.linspace(1.0, 0.0, BENT_SHARES)
+    lowest = np.stack([bent(np.full(len(carrier), share))[1] for share in shares])
+    if lowest[0].min() >= 0:
+        return {}
+    enough = lowest >= OVER_GROUND
+    best = shares[np.where(enough.any(axis=0), enough.argmax(axis=0), lowest.argmax(axis=0))]
+    width = max(1, round(3 * RAISE_TIME * fps))
+    best = ndimage.minimum_filter1d(best, 2 * width + 1, mode="nearest")
+    return bent(ndimage.gaussian_filter1d(best, RAISE_TIME * fps, mode="nearest"))[0]

@@ -1,9 +1,10 @@
 """The whole-clip solve: Gauss–Newton over all frames at once, banded in time.
 
 Minimised over the correction c to the first guess: target orientations, the root's path, feet pinned to footprints while
-they stand, foot clearance while they swing, no point under the ground, joint limits; and, across time, ‖ċ‖² and ‖c̈‖², so
-that what the source does smoothly stays smooth. Per frame the equations come from `retarget.assemble`; the coupling in
-time is diagonal, so the system is banded and one step is a few banded solves (`retarget.smoothness`).
+they stand, foot clearance while they swing, no point under the ground, no link inside another, joint limits; and, across
+time, ‖ċ‖² and ‖c̈‖², so that what the source does smoothly stays smooth. Per frame the equations come from
+`retarget.assemble`; the coupling in time is diagonal, so the system is banded and one step is a few banded solves
+(`retarget.smoothness`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from motion.rotation import Array
 from retarget import limits
 from retarget.assemble import Placed, Rows, Tree
 from retarget.footprints import Footprints
+from retarget.overlaps import Overlaps
 from retarget.smoothness import Smoothness
 from retarget.targets import Targets
 
@@ -60,6 +62,8 @@ class SolveSettings:
     """points under the ground, and the height of a standing foot"""
     clearance: float = 1000.0
     """height of a swinging foot's lowest point"""
+    self_overlap: float = 10000.0
+    """links that overlap, though they do not at rest"""
     limit: float = 300.0
     """joint limits"""
     damping: float = 1e-2
@@ -202,7 +206,7 @@ def _descend(
     """
     layout, tree = character.layout, Tree(character)
     smooth = Smoothness(tree, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
-    damping, best = damping.copy(), None
+    damping, best, overlaps = damping.copy(), None, Overlaps(character, len(qpos))
     moving, wanted = ~held, np.ascontiguousarray(targets.rotations.transpose(1, 2, 0))
     for k in range(begun, begun + settings.iterations):
         stage = _stage(settings, k)
@@ -211,6 +215,7 @@ def _descend(
         _turns(rows, placed, targets, wanted)
         _root(rows, placed, targets)
         footprints.add(rows, placed, stage)
+        overlaps.add(rows, placed, qpos, stage.self_overlap)
         matrix, right = rows.normal_equations(tree, tree.columns(placed))
         limits.add(character, tree, qpos, matrix, right, stage.limit)
         correction = layout.difference(targets.qpos, qpos)

@@ -160,6 +160,11 @@ def build(
         root = root * np.array([share, share, 1.0]) - crouch * UP
     _rest(source, body, placed, put, settings, driven, contacts)
 
+    if "tail" in body.chains:
+        placed = reach.place(character, root, rotations, driven)
+        for link, turn in secondary.off_ground(body, body.chains["tail"], placed, motion.fps).items():
+            rotations[:, link], driven[link] = turn, True
+
     qpos = _first_guess(character, root, rotations, driven)
     return Targets(
         fps=motion.fps,
