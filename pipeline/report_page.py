@@ -97,6 +97,7 @@ def _entry(entry: Entry, number: int, source: tuple[Motion, float] | None, *, ma
     poses = picture.strip(
         clip, entry.character, source=motion, source_start=start, width=NARROW if many else WIDE, frames=8
     )
+    poses = picture.png(poses, colours=picture.PAGE_COLOURS)
     verdict = entry.verdict
     answer = "passes every limit" if verdict.passed else f"fails {', '.join(verdict.failed)}"
     article = "an" if verdict.kind[0] in "aeiou" else "a"
