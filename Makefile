@@ -13,9 +13,10 @@ PHYSICS = $(if $(ENGINE),--engine $(ENGINE))
 BASE   := .venv/.base
 DEV    := .venv/.dev
 TRAIN  := .venv/.train
+VIEW   := .venv/.view
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render report characters schema \
+.PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render report view characters schema \
         train evaluate push skill skills evaluate-all ablate test check format bench bench-train results results-gains clean
 
 help:  ## this list
@@ -47,6 +48,8 @@ render: $(BASE)  ## a moving picture of the retargeted clip
 	$(MIMIC) render $(RESULT) -o $(RESULT)/$(NAME).gif $(ARGS)
 report: $(BASE)  ## all that is known of the retargeted clip, as one HTML page
 	$(MIMIC) report $(RESULT) $(ARGS)
+view: $(VIEW)  ## the retargeted clip in a browser; ARGS='--save walk.html' writes a page
+	$(MIMIC) view $(RESULT) $(ARGS)
 characters: $(BASE)  ## the bodies there are
 	$(MIMIC) characters list $(ARGS)
 schema: $(BASE)  ## JSON Schema of a file: ARGS=clip
@@ -111,6 +114,10 @@ $(BASE): .venv/.made pyproject.toml constraints.txt
 $(DEV): $(BASE)
 	@echo "installing what the tests need" >&2
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+$(VIEW): $(BASE)
+	@echo "installing what the viewer needs" >&2
+	@$(PIP) --editable '.[view]'
 	@touch $@
 $(TRAIN): $(BASE)
 	@echo "installing what training needs" >&2

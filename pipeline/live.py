@@ -10,6 +10,7 @@ import numpy as np
 
 from characters import kinematics, shapes
 from motion import rotation
+from motion.errors import InputError
 from motion.rotation import Array
 from pipeline import panels, takes
 from pipeline.panels import Panel
@@ -54,7 +55,10 @@ class Live:
     """
 
     def __init__(self, folder: Path, *, engine: str | None = None, seconds: float = SECONDS):
-        from train import reward, run  # torch
+        try:
+            from train import reward, run
+        except ModuleNotFoundError as error:
+            raise InputError(f"a policy needs {error.name}", where=folder, hint="make setup-train") from error
 
         material = Material.load(folder)
         self.character, self.clip = material.character, material.clip

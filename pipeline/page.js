@@ -36,8 +36,8 @@ void main() { vec4 w = model * vec4(place, 1.0); p = w.xyz; n = mat3(model) * no
 const BODY = `#version 300 es
 precision highp float; in vec3 n, p; uniform vec4 colour; uniform vec3 light, eye; uniform float flat_; out vec4 o;
 void main() { vec3 m = normalize(n); float d = max(dot(m, light), 0.0), up = 0.5 + 0.5 * m.z;
-  float s = pow(max(dot(reflect(-light, m), normalize(eye - p)), 0.0), 24.0);
-  o = vec4(flat_ > 0.5 ? colour.rgb : colour.rgb * (0.42 + 0.22 * up + 0.45 * d) + 0.08 * s, colour.a); }`;
+  float s = 0.08 * pow(max(dot(reflect(-light, m), normalize(eye - p)), 0.0), 24.0);
+  o = flat_ > 0.5 ? colour : vec4(colour.rgb * (0.42 + 0.22 * up + 0.45 * d) + s, colour.a); }`;
 const GROUND = `#version 300 es
 precision highp float; in vec3 n, p; uniform vec3 middle; uniform float cell, reach; out vec4 o;
 void main() { vec2 q = p.xy / cell, w = fwidth(q) + 1e-5, a = abs(fract(0.5 * q) - 0.5) * 2.0;
@@ -201,7 +201,7 @@ async function main() {
     checkbox("names", state.names, (on) => (state.names = on));
     checkbox("camera follows", state.follow, (on) => (state.follow = on));
     const tall = Math.max(...take.layers.map((l) => l.height)), wide = Math.max(...take.layers.map((l) => l.name === "reference" ? 0 : Math.hypot(...l.aside)));
-    state.distance = 2.2 * tall + 0.7 * wide; state.tall = tall;
+    state.distance = 2.5 * tall + 0.8 * wide; state.tall = tall;
     state.charts = take.panels.map((panel) => chart(panel, take));
     for (const each of state.charts) {
       const scrub = (event) => { if (event.buttons & 1) seek(each.seconds(event)); };

@@ -28,6 +28,8 @@ class Entry:
     """unlike all others of the list"""
     path: Path
     kind: Kind
+    among: tuple[Entry, ...] = ()
+    """what is shown side by side under this name"""
 
     def load(self) -> Take:
         """What is shown of it; of a policy the clip it performs.
@@ -35,6 +37,8 @@ class Entry:
         Raises:
             InputError: it cannot be read.
         """
+        if self.among:
+            return takes.together([entry.load() for entry in self.among])
         if self.kind == "motion":
             if self.path.suffix == ".npz" and "qpos" in files.read_npz(self.path):
                 return _take(Trajectory.load(self.path))
@@ -73,6 +77,11 @@ def find(paths: Iterable[Path]) -> tuple[Entry, ...]:
                 formats.recognise(path)  # raises, saying what a motion looks like
             found.append((path, "motion"))
     return tuple(Entry(name, path, kind) for name, (path, kind) in zip(_names(found), found, strict=True))
+
+
+def together(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """All of them side by side, then each."""
+    return (Entry("side by side", Path(), "clip", entries), *entries) if len(entries) > 1 else entries
 
 
 def _inside(folder: Path) -> list[tuple[Path, Kind]]:

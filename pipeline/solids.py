@@ -58,7 +58,8 @@ def of_shape(shape: Shape) -> Mesh:
 def capsule(radius: float, length: float) -> Mesh:
     """A tube of ``length`` along z with round ends; a sphere if it is 0."""
     angle = np.arange(1, 2 * RINGS) * np.pi / (2 * RINGS)  # from the top pole to the bottom one
-    angle = np.sort(np.append(angle, np.pi / 2))  # the equator twice: the tube between
+    if length > 0:  # the equator twice: the tube between
+        angle = np.insert(angle, RINGS, np.pi / 2)
     z = radius * np.cos(angle) + 0.5 * length * np.where(np.arange(len(angle)) < RINGS, 1.0, -1.0)
     return _revolved(radius * np.sin(angle), z, radius + 0.5 * length)
 

@@ -108,8 +108,8 @@ class Stage:
 
     def _apply(self) -> None:
         for name, figure in self._figures.items():
-            figure.frame.visible = self._shown[name].value
-            figure.label.visible = self._labels.value
+            shown = self._shown[name.split()[0]].value
+            figure.frame.visible, figure.label.visible = shown, shown and self._labels.value
         self._ground.visible = self._grid.value
 
     def show(self, take: Take) -> None:
@@ -119,7 +119,7 @@ class Stage:
                 figure.remove()
             self._figures = {layer.name: _Figure(self._server, layer) for layer in take.layers}
             for name, switch in self._shown.items():
-                switch.visible = name in self._figures
+                switch.visible = any(figure.split()[0] == name for figure in self._figures)
             self._aside.visible = "reference" in self._figures
             self._arrow.visible = False
             self._apply()

@@ -33,7 +33,7 @@ class Layer:
     """A body or a skeleton: L rigid parts in T frames."""
 
     name: str
-    """source, body or reference"""
+    """source, body or reference; of several bodies each with its number"""
     label: str
     names: tuple[str, ...]
     """(L,) of its parts: links or joints"""
@@ -256,6 +256,26 @@ def of_motion(motion: Motion, roles: Roles) -> Take:
         facts=(f"{len(motion):,} frames at {motion.fps:g} Hz, {len(motion.skeleton)} joints",),
         panels=lambda: panels.of_source(seconds, heights),
     )
+
+
+def together(each: Sequence[Take], fps: float = 60.0) -> Take:
+    """One take of the main figures of several, side by side, as long as the longest; shorter loops run on."""
+    frames = round(max(take.duration for take in each) * fps) + 1
+    seconds = np.arange(frames) / fps
+    layers = []
+    for number, take in enumerate(each):
+        at = np.round(seconds * take.fps).astype(int)
+        cycle, index = np.divmod(at, take.frames) if take.loop else (0 * at, np.minimum(at, take.frames - 1))
+        main = take.main
+        arrays = {name: getattr(main, name)[index] for name in ("positions", "rotations", "path", "lit")}
+        for n in np.unique(cycle):
+            rows, shift = cycle == n, main.cycle.power(int(n))
+            turn = rotation.from_yaw(np.float64(main.cycle.yaw * n))
+            for name in ("positions", "path"):
+                arrays[name][rows] = rotation.rotate(turn, arrays[name][rows]) + shift
+            arrays["rotations"][rows] = rotation.multiply(turn, arrays["rotations"][rows])
+        layers.append(replace(main, name=f"body {number + 1}", label=take.name, cycle=NO_OFFSET, **arrays))
+    return Take("side by side", "clip", fps, False, side_by_side(layers), tuple(take.name for take in each))
 
 
 def _repeating(layer: Layer, yaw: float) -> CycleOffset:
