@@ -26,7 +26,7 @@ A1, ALIENGO, CHEETAH = (
     SHIPPED / "mini_cheetah/mini_cheetah.urdf",
 )
 HUMANOID = SHIPPED / "humanoid/humanoid.urdf"
-BUNDLED = ["humanoid", "atlas", "trex", "dragon"]
+BUNDLED = ["humanoid", "atlas", "trex", "dragon", "dog"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::motion.errors.MimicWarning")
 
