@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from train.evaluate import Evaluation
 
 PATH = click.Path(path_type=Path)
+FORCE = click.FloatRange(20.0)
+"""newtons"""
 FALL_BINS = 10
 """parts of the clip in which falls are told"""
 LINE_EVERY = 5.0
@@ -150,14 +152,22 @@ def evaluate(
 
 @click.command()
 @click.argument("policy", type=PATH)
-@click.option("--largest", default=1000.0, show_default=True, help="Newtons at which the scan ends.")
+@click.option("--largest", default=1000.0, show_default=True, type=FORCE, help="Newtons at which the scan ends.")
+@click.option("--begin", type=FORCE, help="Newtons to begin at, such as an earlier policy's.  [default: 80]")
+@click.option("--every", is_flag=True, help="Try every force from there on in steps of 20 N; else some are skipped.")
 @engine
 @as_json
-def push(policy: Path, largest: float, engine: str | None, as_json: bool) -> int:
-    """Push the policy of a run folder at the pelvis for 0.2 s, harder and harder, in 8 phases of the cycle."""
-    from train import run
+def push(policy: Path, largest: float, begin: float | None, every: bool, engine: str | None, as_json: bool) -> int:
+    """Push the policy of a run folder at the pelvis for 0.2 s, harder and harder, in 8 phases of the cycle.
 
-    found = run.push_folder(policy, engine_name=engine, largest=largest)
+    Forces are multiples of 20 N: 20 N less than what is told was survived, 20 N more was too much. Smaller ones that were
+    skipped are taken to be survived.
+    """
+    from train import run
+    from train.push import BEGIN, STRIDE
+
+    begin, stride = BEGIN if begin is None else begin, 1 if every else STRIDE
+    found = run.push_folder(policy, engine_name=engine, largest=largest, begin=begin, stride=stride)
     if as_json:
         console.emit_json({name: asdict(survived) for name, survived in found.items()})
         return 0

@@ -41,22 +41,22 @@ class Strong(Ghost):
         self.qpos[self.lying, 2] = 0.0
 
 
-def pushed(character, monkeypatch, loop: bool = True, **options):
+def pushed(character, monkeypatch, loop: bool = True, ghost: type[Strong] = Strong, **options):
     monkeypatch.setattr(push, "WATCHED", 0.2)
     made: list[ImitationEnv] = []
 
     def make(count: int) -> ImitationEnv:
         settings = EnvSettings(early_termination="contact", horizon=push.LONGEST + 1.0)
-        ghost = Strong(character, count, lambda: made[0])
+        body = ghost(character, count, lambda: made[0])
         env = object.__new__(ImitationEnv)
         made.append(env)
-        env.__init__(ghost, walk(character, loop=loop), settings)
+        env.__init__(body, walk(character, loop=loop), settings)
         return env
 
     found = push.scan(lambda seen: np.zeros((len(seen), character.layout.nv - 6)), make, **options)
-    ghost = made[0].engine
-    assert isinstance(ghost, Strong)
-    return found, ghost
+    engine = made[0].engine
+    assert isinstance(engine, Strong)
+    return found, engine
 
 
 def test_the_largest_force_survived_by_direction_and_phase(humanoid, monkeypatch):  # noqa: F811
@@ -75,6 +75,44 @@ def test_a_scan_may_begin_where_an_earlier_one_ended(humanoid, monkeypatch):  # 
     assert found["forward"].by_phase == (80.0, *[100.0] * 7)
     assert found["left"].by_phase == (40.0, *[60.0] * 7)
     assert ghost.forces >= {20.0, 40.0, 60.0, 80.0, 100.0, 120.0}  # the smaller ones where 80 N was too much
+
+
+class Weak(Strong):
+    """Survives 100 N, but not `holes` below it."""
+
+    holes: tuple[float, ...] = ()
+
+    def push(self, force):
+        super().push(force)
+        self.lying |= np.isin(np.round(np.linalg.norm(force, axis=1), 6), self.holes)
+
+
+def test_forces_skipped_on_the_way_up_are_tried_next_to_what_is_found(humanoid, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(Weak, "holes", (80.0,))
+    found, _ = pushed(humanoid, monkeypatch, ghost=Weak, begin=20.0, stride=4)
+    assert found["forward"].by_phase == (60.0,) * 8
+    monkeypatch.setattr(Weak, "holes", (40.0,))
+    found, ghost = pushed(humanoid, monkeypatch, ghost=Weak, begin=20.0, stride=1)
+    assert found["forward"].by_phase == (20.0,) * 8
+    assert ghost.forces == {20.0, 40.0}
+
+
+def test_strides_find_what_every_force_finds_in_fewer_trials():
+    rng = np.random.default_rng(0)
+    bears = rng.integers(0, 26, push.GROUPS)
+    trials = {}
+    for stride in (1, push.STRIDE):
+        plan = push._Scan(500.0, stride * push.STEP, stride)
+        trials[stride] = 0
+        while wanted := plan.next():
+            assert len(set(wanted)) == len(wanted) <= push.GROUPS
+            trials[stride] += 1
+            for group, force in wanted:
+                plan.stands[group][force] = bool(force <= bears[group])
+        assert [plan.survived(group) for group in range(push.GROUPS)] == np.minimum(bears, 25).tolist()
+        for group, most in enumerate(bears.tolist()):  # both neighbours were tried
+            assert {most - 1, most, most + 1} & set(range(1, 26)) <= plan.stands[group].keys()
+    assert trials[push.STRIDE] < 0.7 * trials[1]
 
 
 def test_a_scan_stops_at_its_largest_force_and_says_so(humanoid, monkeypatch):  # noqa: F811

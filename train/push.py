@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ RESAMPLES = 2000
 """of the phases, for the interval of their median"""
 GROUPS = len(DIRECTIONS) * PHASES
 """pushes that are tried together, each in `TRIALS` bodies"""
+STRIDE, BEGIN = 4, 80.0
+"""steps of force from one trial to the next on the way up; newtons of the first"""
 
 
 @dataclass(frozen=True, slots=True)
 class Survived:
-    """Largest force survived with every smaller one, in one direction."""
+    """Largest force survived in one direction, with every smaller one that was tried; 20 N less was, 20 N more was too much."""
 
     by_phase: tuple[float, ...]
     """newtons, for the `PHASES` beginnings"""
@@ -51,41 +54,62 @@ class Survived:
 
 
 class _Scan:
-    """Which force each of the `GROUPS` (direction, phase) is pushed with next: upward, until one is not survived."""
+    """Which forces each of the `GROUPS` (direction, phase) is pushed with next: in strides until one is not survived, then
+    between the last two, and the neighbour below what is found. All in steps of force."""
 
-    def __init__(self, largest: float, begin: float):
-        self.last = int(largest // STEP)
+    def __init__(self, largest: float, begin: float, stride: int):
+        self.last, self.stride = int(largest // STEP), stride
         self.stands: list[dict[int, bool]] = [{} for _ in range(GROUPS)]
         self.first = max(1, min(round(begin / STEP), self.last))
 
-    def survived(self, group: int) -> int:
-        """Steps of force survived with every smaller one that was tried."""
-        stands = self.stands[group]
-        at = self.first - 1 if stands.get(self.first) else 0
-        while stands.get(at + 1):
-            at += 1
-        return at
+    def not_survived(self, group: int) -> int:
+        """The smallest force that was not survived; one beyond the last if there is none."""
+        return min((force for force, stood in self.stands[group].items() if not stood), default=self.last + 1)
 
-    def open(self, group: int) -> bool:
-        """Whether the group's next force is not tried yet."""
-        at = self.survived(group)
-        return at < self.last and (at + 1) not in self.stands[group]
+    def survived(self, group: int) -> int:
+        """The largest force that was, below the smallest that was not; 0 if there is none."""
+        beyond = self.not_survived(group)
+        return max((force for force, stood in self.stands[group].items() if stood and force < beyond), default=0)
+
+    def between(self, group: int) -> list[int]:
+        """Forces that may move what is known of a group, the most telling first."""
+        low, high = self.survived(group), self.not_survived(group)
+        if not self.stands[group]:
+            return [self.first]
+        if high > self.last:
+            return sorted({*range(low + self.stride, self.last + 1, self.stride), self.last} - {low})
+        inside = list(range(low + 1, high))
+        return inside if self.stride == 1 else sorted(inside, key=lambda force: abs(2 * force - low - high))
+
+    def below(self, group: int) -> list[int]:
+        """Forces not tried below the largest survived, from there downward."""
+        return [force for force in range(self.survived(group) - 1, 0, -1) if force not in self.stands[group]]
 
     def next(self) -> list[tuple[int, int]]:
-        """(group, steps of force) to try together: one of each open group; as groups close, more of those that are left."""
-        groups = [g for g in range(GROUPS) if self.open(g)]
-        if not any(self.stands):
-            return [(g, self.first) for g in groups]
-        each = GROUPS // max(len(groups), 1)
-        wanted = [(g, self.survived(g) + 1 + k) for k in range(each) for g in groups]
-        return [(g, force) for g, force in wanted if force <= self.last and force not in self.stands[g]]
+        """(group, force) to try together; places that are left go to forces skipped, which may yet be found too much."""
+        open_ones, spare = [], []
+        for group in range(GROUPS):
+            telling, below = self.between(group), self.below(group)
+            neighbour = below[:1] if below[:1] == [self.survived(group) - 1] else []
+            if needed := telling + neighbour:
+                open_ones.append([(group, force) for force in needed])
+            spare.append([(group, force) for force in below[len(neighbour) :]])
+        if not open_ones:
+            return []
+        return (_by_turns(open_ones) + _by_turns(spare))[:GROUPS]
+
+
+def _by_turns(queues: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """The first of each, then the second of each, …"""
+    return [each for turn in zip_longest(*queues) for each in turn if each is not None]
 
 
 def scan(
     act: Callable[[Array], Array],
     make: Callable[[int], ImitationEnv],
     largest: float = 1000.0,
-    begin: float = STEP,
+    begin: float = BEGIN,
+    stride: int = STRIDE,
 ) -> dict[str, Survived]:
     """Push harder and harder until it falls.
 
@@ -95,10 +119,12 @@ def scan(
         largest: newtons at which to stop.
         begin: newtons to begin at, such as where the scan of an earlier policy ended; smaller forces are tried only where
             this one is not survived.
+        stride: steps of `STEP` from one force to the next until one is too much. A body that survives a force is taken to
+            survive the smaller ones that were skipped, except those that were tried all the same; 1 skips none.
     """
     env = make(GROUPS * TRIALS)
     settled = _settle(act, env)
-    plan = _Scan(largest, begin)
+    plan = _Scan(largest, begin, stride)
     while wanted := plan.next():
         stands = _trial(act, env, settled, wanted)
         for (group, force), stood in zip(wanted, stands, strict=True):

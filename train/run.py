@@ -293,9 +293,14 @@ def record_folder(folder: Path, seconds: float, *, engine_name: str | None = Non
 
 
 def push_folder(
-    folder: Path, *, engine_name: str | None = None, largest: float = 1000.0, begin: float = push.STEP
+    folder: Path,
+    *,
+    engine_name: str | None = None,
+    largest: float = 1000.0,
+    begin: float = push.BEGIN,
+    stride: int = push.STRIDE,
 ) -> dict[str, push.Survived]:
-    """Scan the pushes the policy of a run folder survives, from ``begin`` newtons."""
+    """Scan the pushes the policy of a run folder survives; from where and in what strides as `push.scan` says."""
     settings, material = configs.load(folder), Material.load(folder)
     now = settings.at(settings.samples)
     horizon = push.LONGEST + material.clip.duration
@@ -306,7 +311,7 @@ def push_folder(
         world = engine.make(engine_name or now.engine, material.character, gains, count, now.physics)
         return ImitationEnv(world, material.clip, task, settings.seed)
 
-    return push.scan(actor(load_policy(weights(folder))), make, largest, begin)
+    return push.scan(actor(load_policy(weights(folder))), make, largest, begin, stride)
 
 
 def _evaluate(
