@@ -1,4 +1,4 @@
-"""Two- and four-legged sources on T-Rex and dragon: ``docs/results/morphologies.md`` with a strip of poses for every clip.
+"""Two- and four-legged sources on T-Rex, dragon and dog: ``docs/results/morphologies.md`` with a strip of poses for every clip.
 
 python -m benchmarks.results_morphologies [--char C] [--only SUBSTRING]
 
@@ -34,9 +34,14 @@ HUMAN = (
     *("walk", "run", "jump", "kick", "spinkick", "dance_a"),
     *("cmu-mb/cmu_12_01_walk.bvh", "cmu-mb/walk.bvh", "cmu-max/jumping_jacks.bvh", "rokoko/jesse_dance.bvh"),
 )
-DOG = ("dog-tencent/dog_walk.bvh", "dog-tencent/dog_run.bvh", "dog-tencent/dog_idle.bvh")
-BODIES = {"trex": HUMAN, "dragon": HUMAN + DOG}
-DRAWN = ("walk", "run", "jump", "spinkick", "cmu-mb/walk.bvh", "cmu-max/jumping_jacks.bvh", "dog-tencent/dog_walk.bvh")
+DOG = tuple(f"dog-tencent/{name}.bvh" for name in ("dog_walk", "dog_run", "dog_idle", "dog_quad_walkrun_007"))
+KEYS = ".keyframes.toml"
+BODIES = {
+    "trex": (*HUMAN, f"trex_walk{KEYS}"),
+    "dragon": (*HUMAN, *DOG, f"dragon_walk{KEYS}"),
+    "dog": ("walk", "run", *DOG),
+}
+DRAWN = ("walk", "run", "jump", "spinkick", "cmu-mb/walk.bvh", "cmu-max/jumping_jacks.bvh", *DOG[:2])
 """clips that are shown; each also on the other body where that has it"""
 COLUMNS: tuple[tuple[str, str, float | None], ...] = (
     ("slide_cm_s", "slide cm/s", 1.5),
@@ -55,9 +60,10 @@ INTRODUCTION = """\
 Human and dog motion on bodies that are neither, by `python -m benchmarks.results_morphologies`. One command per clip:
 no map was edited and no option given. Two legs drive the T-Rex's by the path of their feet; the dragon's forefeet
 follow the hind feet a quarter of the stride later in a walk, cross-wise at once in a run, together otherwise
-(`[gait]` of its character.toml); a dog drives all four. Tail and wings hang on springs. A number in bold breaks the
-limit; – was not measured. Torque ratio, root residual and speed have no limit here. *Stance* is each foot's share of
-the clip, *footfalls* the order of the middles of stance (L, R: left, right; F, H: fore, hind)."""
+(`[gait]` of its character.toml), and so do the dog's; a dog as a source drives all four. Tail and wings hang on springs.
+The keyframe walks are on the body they are written for. A number in bold breaks the limit; – was not measured. Torque
+ratio, root residual and speed have no limit here. *Stance* is each foot's share of the clip, *footfalls* the order of
+the middles of stance (L, R: left, right; F, H: fore, hind)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,8 @@ def feet(clip: Clip, character: Character) -> tuple[str, str]:
 def measure(body: str, clip: str, folder: Path, draw: bool) -> Row:
     """Retarget one clip, and draw it."""
     path = MOCAP / clip if "/" in clip else folder / "raw" / f"{clip}.bvh"
-    name = Path(clip).with_suffix("").as_posix().replace("/", "_")
+    path = ROOT / "raw_mocap" / clip if clip.endswith(KEYS) else path
+    name = clip.removesuffix(KEYS).removesuffix(".bvh").replace("/", "_")
     if not path.exists():
         return Row(body, clip, refused="the mocap collection is not here")
     try:
@@ -126,7 +133,7 @@ def cells(row: Row, character: Character) -> list[str]:
 
 def page(rows: list[Row]) -> str:
     """The whole page."""
-    lines = ["# Other morphologies: T-Rex and dragon", "", INTRODUCTION, ""]
+    lines = ["# Other morphologies: T-Rex, dragon and dog", "", INTRODUCTION, ""]
     lines += [f"- measured on: {machine()}", f"- with: {versions()}", ""]
     for body in dict.fromkeys(row.body for row in rows):
         character = Character.load(body)
@@ -145,7 +152,7 @@ def page(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="quality of the retargeting onto T-Rex and dragon")
+    parser = argparse.ArgumentParser(description="quality of the retargeting onto T-Rex, dragon and dog")
     parser.add_argument("--char", choices=list(BODIES), help="only this body")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="only clips whose name contains this")
     arguments = parser.parse_args()
