@@ -17,7 +17,7 @@ VIEW   := .venv/.view
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train samples inspect ingest map retarget phase gains validate export render report view characters schema \
-        train evaluate push skill skills evaluate-all ablate test check format bench bench-train results results-gains clean
+        train evaluate push skill skills evaluate-all ablate test check format bench bench-train results results-gains gallery clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,8 @@ results: $(DEV)  ## docs/results/retarget.md again: every sample and clip on bot
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_retarget $(ARGS)
 results-gains: $(DEV)  ## docs/results/gains.md again: the gains of every walk, tried in both engines (1 minute)
 	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.results_gains $(ARGS)
+gallery: $(BASE)  ## docs/gallery.md again: every sample on every body, and their film (5 minutes)
+	OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.gallery $(ARGS)
 bench-train: $(TRAIN)  ## samples per second of training
 	OMP_NUM_THREADS=1 .venv/bin/python benchmarks/bench_train.py $(ARGS)
 clean:  ## remove .venv and caches; raw_mocap/ and processed/ stay
