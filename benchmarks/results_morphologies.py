@@ -131,10 +131,22 @@ def cells(row: Row, character: Character) -> list[str]:
     return [*out, *feet(row.made, character)]
 
 
+def broken(rows: list[Row]) -> list[str]:
+    """A line for every clip that breaks a limit."""
+    out = []
+    for row in rows:
+        values = [(h, row.measures.get(name, {}).get("value"), limit) for name, h, limit in COLUMNS]
+        worse = [f"{h} {v:.2f}" for h, v, limit in values if v is not None and limit is not None and v > limit]
+        if worse:
+            out.append(f"- {row.body}, {row.clip}: {', '.join(worse)}")
+    return out or ["- none"]
+
+
 def page(rows: list[Row]) -> str:
     """The whole page."""
     lines = ["# Other morphologies: T-Rex, dragon and dog", "", INTRODUCTION, ""]
     lines += [f"- measured on: {machine()}", f"- with: {versions()}", ""]
+    lines += ["## What still breaks a limit", "", *broken(rows), ""]
     for body in dict.fromkeys(row.body for row in rows):
         character = Character.load(body)
         mine = [row for row in rows if row.body == body]
