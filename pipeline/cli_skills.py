@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,13 +120,14 @@ def skills(names: tuple[str, ...], path: Path | None, only_table: bool, threads:
 @click.argument("folder", type=PATH, default=Path("policies"))
 @engine
 @episodes
+@click.option("--elsewhere", default=8, show_default=True, type=click.IntRange(1), help="Episodes in the other engine.")
 @seed
 @as_json
-def evaluate_all(folder: Path, engine: str | None, episodes: int, seed: int, as_json: bool) -> int:
+def evaluate_all(folder: Path, engine: str | None, episodes: int, elsewhere: int, seed: int, as_json: bool) -> int:
     """Measure every policy under FOLDER again, in both engines; exit code 1 if one is not what its files say."""
     from motion.errors import InputError
     from train import engine as engines
-    from train import run
+    from train import run, settings
     from train.folder import POLICY, finite, stored_evaluation
 
     found = sorted(path.parent for path in folder.rglob(POLICY))
@@ -134,17 +136,27 @@ def evaluate_all(folder: Path, engine: str | None, episodes: int, seed: int, as_
     rows, same = [], True
     for policy in found:
         for name in engines.ENGINES if engine is None else (engine,):
+            count = episodes if name == settings.load(policy).engine else min(episodes, elsewhere)
+            start = time.monotonic()
             with console.working(f"evaluating {policy} in {name}"):
-                now = run.evaluate_folder(policy, engine_name=name, episodes=episodes, seed=seed, thorough=False)
+                now = run.evaluate_folder(
+                    policy,
+                    engine_name=name,
+                    episodes=count,
+                    seed=seed,
+                    values={"physics.threads": usable_processors()},
+                    thorough=False,
+                )
+            took = console.duration(time.monotonic() - start)
             before = stored_evaluation(policy, name)
             told, agrees = _against(now, before)
             same &= agrees
-            rows.append((str(policy.relative_to(folder)), *told, "same" if agrees else "differs"))
+            rows.append((str(policy.relative_to(folder)), *told, "same" if agrees else "differs", count, took))
             if as_json:
                 console.emit_json({"policy": str(policy), "agrees": agrees, **finite(now.to_json())})
     if not as_json:
-        columns = ("policy", "engine", "NR", "NR_free", "plain NR", "NR that ships", "")
-        console.table(columns, rows, title=f"{episodes} episodes each")
+        columns = ("policy", "engine", "NR", "NR_free", "plain NR", "NR that ships", "", "episodes", "took")
+        console.table(columns, rows)
     return 0 if same else 1
 
 
