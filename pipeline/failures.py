@@ -18,6 +18,9 @@ from motion.clip import Clip
 from motion.errors import InputError
 from motion.rotation import Array
 from train.endings import Ending
+from train.env import ImitationEnv
+from train.falling import touching
+from train.recording import Recorder
 
 FILE, PLOT = "failures.json", "failures.png"
 FORMAT, VERSION = "mimic-failures", 1
@@ -60,7 +63,7 @@ class FailureMap:
 
     @property
     def stances(self) -> list[str]:
-        """Feet on the ground, for each ending."""
+        """Feet last on the ground, for each ending."""
         return [" and ".join(ending.stance) or "no foot" for ending in self.endings]
 
     def directions(self) -> list[str]:
@@ -92,7 +95,7 @@ class FailureMap:
         wrapped = f"{first:.2f} and {last % 1.0:.2f}" + (" across the wrap" if last > 1.0 else "")
         return (
             f"{head}{count} ended early ({reasons}): {inside} between phases {wrapped},"
-            f" most often leaning {lean} ({leaning}) and with {_spoken(stance)} on the ground ({standing})."
+            f" most often leaning {lean} ({leaning}) and with {_spoken(stance)} last on the ground ({standing})."
         )
 
     def summary(self) -> dict[str, Any]:
@@ -156,6 +159,25 @@ def _spoken(stance: str) -> str:
     return stance.replace("_", " ")
 
 
+class LastStance(Recorder):
+    """Watches episodes for the feet that stood last: when a body touches the ground, its feet are mostly in the air."""
+
+    def begin(self, env: ImitationEnv, possible: np.ndarray) -> None:
+        """The start of one episode in each environment."""
+        links = [link.name for link in env.character.links]
+        self._feet = [(links.index(foot), foot) for foot in env.character.feet]
+        self._stood = np.zeros((env.count, len(self._feet)), dtype=bool)
+        self.last: list[tuple[str, ...]] = []
+        """of each episode that was terminated, in the order of `Score.falls`"""
+
+    def add(self, env: ImitationEnv, going: np.ndarray) -> None:
+        """The state after a step of the environments ``going`` (N,) bool."""
+        now = touching(env.character, env.sim)[:, [at for at, _ in self._feet]]
+        self._stood = np.where(now.any(axis=1, keepdims=True), now, self._stood)
+        for row in self._stood[going & (env.reason > 0)]:
+            self.last.append(tuple(foot for (_, foot), stands in zip(self._feet, row, strict=True) if stands))
+
+
 def measure(
     folder: Path,
     *,
@@ -174,7 +196,6 @@ def measure(
     from train import engine  # torch is loaded by what follows
     from train import settings as configs
     from train.disturbance import NONE, Disturbance
-    from train.env import ImitationEnv
     from train.evaluate import actor
     from train.folder import Material, weights
     from train.ppo import load_policy
@@ -196,7 +217,10 @@ def measure(
                 told(f"{folder}: {episodes} episodes {how}")
             pushes = Disturbance(push_force=force, push_interval=INTERVAL) if force else NONE
             env = ImitationEnv(world, material.clip, replace(task, disturbance=pushes), settings.seed)
-            falls = score(act, env).falls
+            stood = LastStance(name)
+            falls = [
+                replace(fall, stance=feet) for fall, feet in zip(score(act, env, stood).falls, stood.last, strict=True)
+            ]
             found = FailureMap(tuple(falls), episodes, env.horizon, name, force, material.clip.loop)
             if len(falls) >= min(ENOUGH, episodes // 2):
                 break

@@ -33,7 +33,7 @@ GAP = 0.25
 """of the tallest body's height: room between neighbours in a row"""
 INK, FAINT = (52, 58, 68), (120, 126, 136)
 PALETTE_PICTURES, SWATCH_ROWS = 4, 60
-"""what a GIF's palette is made from: pictures, and rows of pixels in shades of the contact colour"""
+"""what a palette is made from: pictures of a GIF, and rows of pixels in shades of the contact colour"""
 MANY = 40
 """pictures below which worker processes are not worth their start, about a second"""
 AHEAD = 4
@@ -258,16 +258,22 @@ def _drawn(frame: int) -> np.ndarray:
     return _kept.picture(frame)
 
 
+def palette_of(images: Sequence[np.ndarray], colours: int = 256) -> Image.Image:
+    """A palette for pictures ``(H, W, 3)`` of one width that does not lose the contacts' colour, rare as it is."""
+    width = images[0].shape[1]
+    shades = np.multiply.outer(np.linspace(0.35, 1.0, 24), 255 * CONTACT)
+    swatch = np.repeat(np.repeat(shades[:, None], width // 24 + 1, 0).reshape(1, -1, 3), SWATCH_ROWS, 0)
+    every = np.concatenate([swatch[:, :width].astype(np.uint8), *images])
+    return Image.fromarray(every).quantize(colours, Image.Quantize.MEDIANCUT)
+
+
 def gif(film: Pictures, rate: float, out: Path, *, workers: int = 1, progress: Progress | None = None) -> bytes:
     """One palette for all pictures and no dithering: no flicker, and a small file."""
     if rate > GIF_FASTEST + 1e-6:
         raise InputError(f"expected at most {GIF_FASTEST:.0f} pictures a second in a GIF, found {rate:.1f}", where=out)
     ends = np.round(100 / rate * np.arange(len(film) + 1))
     some = np.unique(np.linspace(0, len(film) - 1, PALETTE_PICTURES).astype(int))
-    shades = np.multiply.outer(np.linspace(0.35, 1.0, 24), 255 * CONTACT)  # rare, and must not be lost
-    swatch = np.repeat(np.repeat(shades[:, None], film.size[0] // 24 + 1, 0).reshape(1, -1, 3), SWATCH_ROWS, 0)
-    samples = [swatch[:, : film.size[0]].astype(np.uint8), *(film.picture(int(k)) for k in some)]
-    palette = Image.fromarray(np.concatenate(samples)).quantize(256, Image.Quantize.MEDIANCUT)
+    palette = palette_of([film.picture(int(k)) for k in some])
     indexed = (
         Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE)
         for p in pictures(film, workers, progress)

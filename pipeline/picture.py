@@ -21,7 +21,21 @@ from motion.files import atomic
 from motion.motion import Motion
 from motion.rotation import Array
 from pipeline.figure import CONTACT
-from pipeline.film import FAINT, INK, TILE, Film, Progress, Row, draw_legend, font, gif, joined, mp4, tile_of, to_image
+from pipeline.film import (
+    FAINT,
+    INK,
+    TILE,
+    Film,
+    Progress,
+    Row,
+    draw_legend,
+    font,
+    gif,
+    joined,
+    mp4,
+    tile_of,
+    to_image,
+)
 from pipeline.ground import Ground
 from pipeline.raycast import draw
 from pipeline.scene import CAMERAS, Scene, Source, sample

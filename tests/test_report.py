@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,7 +180,7 @@ def test_a_map_finds_the_window_across_the_wrap() -> None:
     assert "20 ended early" in sentence
     assert "between phases 0.90 and 0.09 across the wrap" in sentence
     assert "leaning left (20)" in sentence
-    assert "with right foot on the ground (15)" in sentence
+    assert "with right foot last on the ground (15)" in sentence
     assert "pushes of up to 0.5 body weights" in sentence
     assert some_map(20, loop=False).window()[2] == 10
     assert some_map(0, push_force=0.0).sentence().endswith("none ended early.")
@@ -230,3 +231,22 @@ def test_the_seam_is_drawn_without_a_jump(library: Path) -> None:
         steps = np.abs(np.diff(np.asarray(line.get_ydata(), dtype=float)))
         middle = len(steps) // 2
         assert steps[middle - 1 : middle + 1].max() <= max(3 * np.median(steps), 0.5)
+
+
+def test_the_feet_that_stood_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bodies: one stands on its left foot, then flies and falls; the other stands on both and goes on."""
+    body = Character.load("humanoid")
+    links = [link.name for link in body.links]
+    left, right = links.index("left_foot"), links.index("right_foot")
+    low = np.zeros((2, len(links)), dtype=bool)
+    monkeypatch.setattr(failures, "touching", lambda _character, _state: low)
+    env = SimpleNamespace(character=body, count=2, reason=np.zeros(2, dtype=int), sim=None)
+    watch = failures.LastStance("mujoco")
+    watch.begin(env, np.array([10, 10]))  # type: ignore[arg-type]
+    low[0, left] = low[1, left] = low[1, right] = True
+    watch.add(env, np.ones(2, dtype=bool))  # type: ignore[arg-type]
+    low[0] = False
+    env.reason = np.array([1, 0])
+    watch.add(env, np.ones(2, dtype=bool))  # type: ignore[arg-type]
+    watch.add(env, np.array([False, True]))  # type: ignore[arg-type]
+    assert watch.last == [("left_foot",)]
