@@ -11,6 +11,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -77,18 +78,14 @@ def text(takes: Sequence[Take]) -> str:
     head = {"takes": [_head(_thinned(take), take.panels(), packer) for take in takes]}
     inner = json.dumps(head, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     here = resources.files("pipeline")
-    page = (here / "page.html").read_text("utf-8")
     title = takes[0].name if len(takes) == 1 else f"{len(takes)} motions"
     parts = {
-        "TITLE": html.escape(title),
-        "HEAD": inner,
-        "DATA": packer.text(),
-        "SCRIPT": (here / "page.js").read_text("utf-8"),
+        "title": html.escape(title),
+        "head": inner,
+        "data": packer.text(),
+        "script": (here / "page.js").read_text("utf-8"),
     }
-    for word, content in parts.items():
-        before, after = page.split(word, 1)
-        page = before + content + after
-    return page
+    return re.sub(r"{{(\w+)}}", lambda word: parts[word[1]], (here / "page.html").read_text("utf-8"))
 
 
 def _take(entry: Entry, engine: str | None) -> Take:

@@ -96,6 +96,10 @@ class Stage:
         self._figures: dict[str, _Figure] = {}
         server.on_client_connect(lambda client: self._look(client))
 
+    def node(self, layer: str, part: int) -> viser.MeshHandle:
+        """The mesh of a part of a layer."""
+        return dict(self._figures[layer].parts)[part]
+
     def switches(self, gui: viser.GuiApi) -> list[tuple[Any, Callable[[], None]]]:
         """Checkboxes of what is shown, each with what to do when it changes."""
         self._shown = {name: gui.add_checkbox(name, True) for name in ("source", "reference", "body")}

@@ -61,7 +61,7 @@ class Viewer:
         self.pictures = 0
         """drawn so far"""
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._stop, self._running = threading.Event(), threading.Lock()
         self._told = self._charted = 0.0
         self._build()
         self.open(next(iter(self.entries)))
@@ -215,20 +215,22 @@ class Viewer:
 
     def run(self, seconds: float = float("inf")) -> None:
         """Play for a while, or until `stop`."""
-        start = before = time.monotonic()
-        while not self._stop.is_set() and before - start < seconds:
-            now = time.monotonic()
-            self.advance(now - before)
-            before = now
-            self.draw()
-            self._stop.wait(max(0.0, 1.0 / RATE - (time.monotonic() - now)))
+        with self._running:
+            start = before = time.monotonic()
+            while not self._stop.is_set() and before - start < seconds:
+                now = time.monotonic()
+                self.advance(now - before)
+                before = now
+                self.draw()
+                self._stop.wait(max(0.0, 1.0 / RATE - (time.monotonic() - now)))
 
     def stop(self) -> None:
         """End `run`, and free the port."""
         self._stop.set()
-        self.server.stop()
-        if self.live:
-            self.live.close()
+        with self._running:  # the picture being drawn is the last
+            self.server.stop()
+            if self.live:
+                self.live.close()
 
 
 def check_address(host: str, port: int) -> None:
