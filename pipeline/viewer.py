@@ -228,7 +228,8 @@ class Viewer:
         """End `run`, and free the port."""
         self._stop.set()
         with self._running:  # the picture being drawn is the last
-            self.server.stop()
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.server.stop()
             if self.live:
                 self.live.close()
 
