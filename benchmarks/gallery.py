@@ -1,4 +1,5 @@
-"""The gallery: every sample clip on every body, as strips in ``docs/gallery.md``, and all bodies walking as a film.
+"""The gallery: every sample clip on every body, as strips in ``docs/gallery.md``, all bodies walking as a film, and the
+pictures of ``docs/tutorial.md``.
 
 python -m benchmarks.gallery [--results DIR] [--only SUBSTRING]
 
@@ -12,6 +13,7 @@ import os
 import sys
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,7 +26,7 @@ from characters.character import Character
 from motion import files
 from motion.clip import Clip
 from motion.errors import MimicError, MimicWarning
-from pipeline import picture, samples, stages
+from pipeline import failures, picture, plots, report, report_plots, samples, stages
 
 PAGE, PICTURES, FILM = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images" / "gallery", ROOT / "docs" / "images"
 BODIES = ("humanoid", "atlas", "trex", "dragon")
@@ -32,6 +34,8 @@ WALK, FILM_NAME, FILM_SIZE = "walk", "bodies.gif", (800, 240)
 """the clip of the film, its name and its pixels"""
 WIDTH, POSES = 900, 6
 """pixels and poses of a strip"""
+POLICY = ROOT / "policies" / "humanoid" / "walk"
+"""the policy of the tutorial"""
 HEAD = """# Gallery
 
 Every sample clip on every body, by `make gallery`: one command a clip, no map edited, no option given. The source is above,
@@ -63,6 +67,7 @@ def main() -> None:
             stages.render(walkers, FILM / FILM_NAME, size=FILM_SIZE, fps=20.0)
     if not arguments.only:
         files.write_text(PAGE, "\n".join(parts))
+        draw_policy()
 
 
 def draw(source: Path, results: Path) -> str:
@@ -90,6 +95,17 @@ def draw(source: Path, results: Path) -> str:
         file.write(picture.png(np.concatenate(strips), colours=picture.PAGE_COLOURS))
     name = source.stem
     return f"## {name}\n\n![{name}: source above, bodies below](images/gallery/{path.name})\n\n{' · '.join(told)}\n"
+
+
+def draw_policy() -> None:
+    """How hard the tutorial's policy can be pushed, and where its episodes end; the latter only with torch."""
+    entry = report.read(POLICY)
+    if entry.push:
+        plots.write(report_plots.push_page(entry.push), FILM / "tutorial_push.png")
+    if find_spec("torch"):
+        found = failures.measure(POLICY, told=lambda line: print(line, file=sys.stderr, flush=True))
+        print(found.sentence())
+        plots.write(report_plots.failure_page(found, entry.clip), FILM / "tutorial_failures.png")
 
 
 if __name__ == "__main__":
