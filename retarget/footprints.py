@@ -34,10 +34,14 @@ STRAY = 0.05
 """metres (body 1.7 m high): a print follows a source foot that creeps further than this to either side"""
 PIVOT = np.deg2rad(20.0)
 """and one that turns further than this"""
-STEP_TIME = 0.15
-"""seconds a print takes to follow"""
-SWING_TIME = 0.06
+STEP_TIME = 0.08
+"""seconds a print takes to follow: a slow step would neither stand nor step"""
+SWING_TIME = 0.08
 """seconds after (and before) a stance in which clearance comes to count"""
+HIGH = 0.06
+"""metres: so high above the ground a swinging foot's height counts with 1/e of the weight"""
+LOWERING = 0.4
+"""share of the weight with which a foot that swings higher than it should is brought down"""
 DOWN, STILL = 0.02, 0.1
 """metres and metres per second (body 1.7 m high): a foot lower and slower than this stands, if its source does"""
 TOUCHING = 0.005
@@ -46,7 +50,7 @@ HOLD_TIME = 0.03
 """seconds at each end of a stance over which the pin gives way, so that a foot lands and leaves without a jerk"""
 SOFTEST = 0.003
 """share of the pin's weight that is left there"""
-CREEP = 0.03
+CREEP = 0.06
 """metres per second: a print that moves faster does not count as standing"""
 
 
@@ -151,7 +155,9 @@ class Footprints:
                 level = np.where(stands, settings.pin * self.hold[link], 0.0) * pinned
                 errors[:, :2] = self.anchors[link].transpose(1, 2, 0) - placed.root[:2] - points[:, :2]
                 resting = np.exp(-((PIN_SHARE / REST_SHARE) ** 2) * over) * (settings.ground * self.hold[link])
-                swinging = settings.clearance * self.swing[link] * pinned
+                near = np.exp(-((self.clearance[link] / HIGH) ** 2))
+                aside = np.where(lowest > self.clearance[link], LOWERING, 1.0) * near
+                swinging = settings.clearance * self.swing[link] * aside * pinned
                 vertical = np.where(below, vertical, np.where(stands, resting, swinging))
                 errors[:, 2] = np.where(stands | below, errors[:, 2], self.clearance[link] - lowest)
             rows.points(link, points, level, vertical, errors)

@@ -12,14 +12,18 @@ from motion.clip import Clip, Layout
 from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
 from retarget.body import Body
+from retarget.sampled import Sampled
 from retarget.solve import SolveSettings, solve
-from retarget.targets import Targets, TargetSettings, release
+from retarget.targets import Targets, TargetSettings, intervals, release
 
 CONTEXT = 1.5
 """seconds of the neighbouring cycles solved with a loop, so that its ends meet"""
 
 MIX = 0.15
 """seconds on either side of the wrap over which two cycles' solutions are mixed"""
+
+LEAST = 0.04
+"""seconds for which a foot must touch to be held"""
 
 
 def refine(clip: Clip, character: Character, settings: SolveSettings | None = None) -> Clip:
@@ -38,7 +42,7 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
     if clip.loop:
         qpos = clip.cycle_offset.apply(qpos, index // count)
     qpos = layout.continuous(qpos)
-    flags = {link: np.asarray(f, dtype=bool)[index % count] for link, f in clip.contacts.items()}
+    flags = {link: f[index % count] for link, f in stances(clip, character).items()}
     solution = solve(character, targets_of(character, qpos, clip.fps, flags), settings)
     solved = layout.continuous(_meet(clip, solution.qpos, pad, layout))
     stands = {link: f[pad : pad + count] for link, f in solution.stands.items()}
@@ -47,6 +51,28 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
         before = clip.cycle_offset.apply(solved[-1:], -1)
         after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
     return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after), contacts=stands)
+
+
+def stances(clip: Clip, character: Character) -> dict[str, np.ndarray]:
+    """Contacts of a clip, and with them the feet that stand on this body though the source's moved a little too fast.
+
+    A foot that hovers or creeps within the limits of body contact for `LEAST` seconds is put down and held still, for
+    physics will let it touch anyway.
+    """
+    sampled = Sampled.of(clip, character)
+    nearest = np.minimum(np.round(np.arange(len(clip.qpos)) / clip.fps / sampled.dt).astype(int), sampled.count - 1)
+    least = max(LEAST * clip.fps, 2.0)
+    out = {}
+    for link, flags in clip.contacts.items():
+        flags, at = np.asarray(flags, dtype=bool), character.link(link)
+        if link in character.feet and at in sampled.ground:
+            extra = sampled.body_contact(at)[nearest] & ~flags
+            for start, stop in intervals(extra):
+                if stop - start < least:
+                    extra[start:stop] = False
+            flags = flags | extra
+        out[link] = flags
+    return out
 
 
 def _meet(clip: Clip, padded: Array, pad: int, layout: Layout) -> Array:

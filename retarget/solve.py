@@ -18,7 +18,7 @@ from characters import kinematics
 from characters.character import Character
 from motion.errors import SolveError
 from motion.rotation import Array
-from retarget import limits
+from retarget import limits, pace
 from retarget.assemble import Placed, Rows, Tree
 from retarget.footprints import Footprints
 from retarget.overlaps import Overlaps
@@ -70,12 +70,12 @@ class SolveSettings:
     """keeps undriven coordinates where they are"""
     first_damping: float = 1.0
     """damping of the first step"""
-    first_contact: float = 0.1
+    first_contact: float = 0.01
     """share of the contact weights in the first step"""
     growth: float = 10.0
     """how much contact weights grow, and damping falls, from step to step"""
     smooth_time: float = 0.11
-    """seconds: corrections shorter than this are resisted"""
+    """seconds: corrections shorter than this are resisted; `pace.factor` makes it shorter for violent motions"""
     smooth_root: float = 1000.0
     """how much more a metre of root correction weighs than a joint's radian"""
     smooth_turn: float = 100.0
@@ -107,6 +107,8 @@ def solve(character: Character, targets: Targets, settings: SolveSettings | None
         SolveError: the equations became singular or not finite.
     """
     settings = settings or SolveSettings()
+    time = settings.smooth_time * pace.factor(character, targets.qpos, targets.fps)
+    settings = replace(settings, smooth_time=time)
     footprints = Footprints.of(character, targets)
     frames = len(targets.qpos)
     out = targets.qpos.copy()

@@ -37,7 +37,7 @@ RELEASE_TIME = 0.08
 """seconds at each end of a stance that may so be dropped"""
 CLEARANCE_TIME = 0.025
 """seconds, standard deviation of the smoothing of foot heights: they are the minimum over several points, with corners"""
-ROOM_SHARE, ROOM = 0.5, 0.012
+ROOM_SHARE, ROOM = 0.5, 0.008
 """while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
 HEADING_TIME = 0.5
 """seconds, standard deviation of the smoothing of the heading across which feet stand apart"""

@@ -14,7 +14,7 @@ from motion import rotation
 from motion.clip import Clip, CycleOffset
 from motion.rotation import Array
 from retarget import quality
-from retarget.refine import refine
+from retarget.refine import refine, stances
 
 
 @pytest.fixture(scope="module", params=["humanoid", "atlas"])
@@ -169,3 +169,31 @@ def test_a_loop_that_turns_and_flies_goes_on(humanoid: Character) -> None:
 def test_the_same_bytes_twice(humanoid: Character) -> None:
     clip = make_good_clip(humanoid, damage=sliding)
     assert refine(clip, humanoid).qpos.tobytes() == refine(clip, humanoid).qpos.tobytes()
+
+
+def test_a_foot_that_touches_unasked_is_held(humanoid: Character) -> None:
+    """Half a stance whose flags were lost: the foot still stands there, and is flagged and pinned again."""
+    clip = make_good_clip(humanoid)
+    foot = humanoid.feet[0]
+    flags = np.asarray(clip.contacts[foot], dtype=bool)
+    lost = flags.copy()
+    stands = np.flatnonzero(flags)
+    lost[stands[: len(stands) // 2]] = False
+    cut = replace(clip, contacts={**clip.contacts, foot: lost})
+    found = stances(cut, humanoid)
+    assert (found[foot] == flags).mean() > 0.95
+    np.testing.assert_array_equal(
+        found[humanoid.feet[1]] & clip.contacts[humanoid.feet[1]], clip.contacts[humanoid.feet[1]]
+    )
+    out = refine(cut, humanoid)
+    assert measured(out, humanoid)["contact_agreement"] > 0.97
+
+
+def test_a_foot_that_touches_for_a_moment_is_let_go(humanoid: Character) -> None:
+    clip = make_good_clip(humanoid)
+    foot = humanoid.feet[0]
+    flags = np.asarray(clip.contacts[foot], dtype=bool)
+    lost = flags.copy()
+    middle = int(np.flatnonzero(flags)[len(np.flatnonzero(flags)) // 2])
+    lost[middle : middle + 2] = False
+    np.testing.assert_array_equal(stances(replace(clip, contacts={**clip.contacts, foot: lost}), humanoid)[foot], lost)

@@ -373,12 +373,14 @@ def test_the_next_window_begins_where_the_last_one_ends(humanoid: Character) -> 
     targets = pressed(stepping(humanoid), 0.04)
     settings, frames = SolveSettings(), len(targets.qpos)
     start, fixed = targets.qpos.copy(), np.arange(frames) < 2
-    start[fixed] = solve.solve(humanoid, targets).qpos[:2]
+    whole = solve.solve(humanoid, targets).qpos
+    start[fixed] = whole[:2]
     out = solve._solve_window(humanoid, targets, Footprints.of(humanoid, targets), settings, start, fixed)
     assert np.abs(humanoid.layout.difference(start, out)[fixed]).max() < 1e-12
     correction = humanoid.layout.difference(targets.qpos, out)
     assert np.abs(np.diff(correction[:, 2], 2)).max() < 0.003
-    assert correction[-1, 2] == pytest.approx(0.04, abs=0.005)
+    assert correction[-1, 2] > 0.02
+    assert np.abs(humanoid.layout.difference(whole, out)[-1, :3]).max() < 0.005
 
 
 def test_held_frames_do_not_move(humanoid: Character) -> None:
