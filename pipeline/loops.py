@@ -13,9 +13,11 @@ from pipeline.phase import seam
 
 CONTEXT = 1.0
 """seconds of the neighbouring cycles on each side, at most one cycle"""
-SEAM = 1.5
-"""A source whose wrap is a longer step than this times its neighbours' (the limit of the quality measure of that name)
-only claims to be a cycle: going round it would add a jump."""
+SEAM = 2.0
+"""A source whose wrap is a longer step than this times its neighbours' only claims to be a cycle: to join it would invent
+motion, which is left to `pipeline.phase` once the feet are known."""
+FADE = 0.3
+"""seconds at each end of a cycle over which what differs between its ends is shared out"""
 STRAIGHT = np.deg2rad(10.0)
 """a cycle that turns less goes straight on, as in `pipeline.phase` for a source that is one cycle"""
 
@@ -43,8 +45,8 @@ class Surrounded:
 def surround(motion: Motion) -> Surrounded:
     """Put parts of the cycles before and after around a standardised motion that is one cycle and joins on to itself.
 
-    Its last frame is the first one of the next cycle. A motion that does not loop, or whose own seam is a jump, is
-    left as it is.
+    Its last frame is the first one of the next cycle; what differs between them is closed. A motion that does not loop, or
+    whose own seam is a jump, is left as it is.
     """
     count = len(motion) - 1
     if not motion.loop or count < 4:
@@ -53,6 +55,8 @@ def surround(motion: Motion) -> Surrounded:
     layout, qpos = as_qpos(motion)
     if seam(layout, qpos[:-1], offset).step > SEAM:
         return Surrounded(motion, 0)
+    motion = joined(motion, offset)
+    qpos = as_qpos(motion)[1]
     pad = min(count, round(CONTEXT * motion.fps))
     cycle, at = np.divmod(np.arange(-pad, count + 1 + pad), count)
     root = offset.apply(qpos[at, :7], cycle)
@@ -65,6 +69,21 @@ def surround(motion: Motion) -> Surrounded:
         translations=None if motion.translations is None else motion.translations[at],
     )
     return Surrounded(moved, pad)
+
+
+def joined(motion: Motion, offset: CycleOffset) -> Motion:
+    """A looping motion whose last frame is its first one moved on: what differs is shared out near the two ends."""
+    layout, qpos = as_qpos(motion)
+    gap = layout.difference(offset.apply(qpos[:1]), qpos[-1:])[0]
+    fade = max(min(FADE * motion.fps, 0.5 * len(motion)), 1.0)
+    away = np.clip(np.arange(len(motion)) / fade, 0.0, 1.0)
+    share = 0.5 * (1.0 - away) ** 2 * (1.0 + 2.0 * away)
+    qpos = layout.integrate(qpos, (share - share[::-1])[:, None] * gap)
+    joints = [j for j in range(1, len(motion.skeleton)) if not motion.skeleton.is_end[j]]
+    rotations = motion.rotations.copy()
+    rotations[:, 0] = qpos[:, 3:7]
+    rotations[:, joints] = qpos[:, 7:].reshape(len(motion), len(joints), 4)
+    return replace(motion, root_positions=qpos[:, :3], rotations=rotation.continuous(rotations))
 
 
 def cycle_offset(motion: Motion) -> CycleOffset:

@@ -75,3 +75,25 @@ def test_samples_that_truly_repeat(samples: Path, name: str, repeats: bool):
     """The release calls all four cycles; a cartwheel's and a spinkick's ends do not meet."""
     source = sources.read(samples / f"{name}.bvh")
     assert (loops.surround(source.motion).pad > 0) == repeats
+
+
+def test_what_differs_between_the_ends_is_shared_out():
+    """A knee 0.1 rad off at the last frame: both ends give way by half, the middle stays."""
+    motion = circling()
+    rotations = motion.rotations.copy()
+    rotations[-1, 1] = rotation.from_axis_angle(np.array([0.0, 1.0, 0.0]), np.float64(0.1))
+    off = replace(motion, rotations=rotations)
+    joined = loops.joined(off, loops.cycle_offset(off))
+    knee = 2 * np.arcsin(joined.rotations[:, 1, 2])
+    assert knee[0] == pytest.approx(0.05, abs=1e-9)
+    assert knee[-1] == pytest.approx(0.05, abs=1e-9)
+    fade = round(loops.FADE * motion.fps)
+    np.testing.assert_allclose(joined.rotations[fade:-fade], off.rotations[fade:-fade], atol=1e-12)
+    np.testing.assert_allclose(joined.root_positions, off.root_positions, atol=1e-12)
+
+
+def test_a_cycle_that_meets_itself_is_left_as_it_is():
+    motion = circling()
+    joined = loops.joined(motion, loops.cycle_offset(motion))
+    np.testing.assert_allclose(joined.rotations, motion.rotations, atol=1e-12)
+    np.testing.assert_allclose(joined.root_positions, motion.root_positions, atol=1e-12)
