@@ -21,6 +21,8 @@ from retarget.source import Source
 
 JERK_RATE, JERK_CUTOFF, JERK_ORDER = 60, 10.0, 4
 """Hz, Hz, order of the Butterworth low-pass (run both ways)."""
+HELD_JERK = 0.1
+"""1/s³, of a source over its body's length: less is a pose held, with the rounding of its file (a slow kneel has 20)."""
 JERK_FPS = 29.5
 """Sources slower than 30 frames/s (but for rounding in the file) do not hold a jerk."""
 SHORTEST = 0.5
@@ -297,8 +299,8 @@ def _jerk(sampled: Sampled, body: Landmarks, other: Landmarks, source: Motion) -
         pair = np.array([_jerkiness(points[name]) / side.size for points, side in ((ours, body), (theirs, other))])
         ratios.append(pair[0] / max(pair[1], 1e-9))
         squares += pair**2
-    if not squares[1] > 0:
-        return unmeasured("jerk_ratio", "the source does not move")
+    if np.sqrt(squares[1] / max(len(names), 1)) < HELD_JERK:
+        return unmeasured("jerk_ratio", "the source holds a pose")
     where = names[int(np.argmax(ratios))]
     return Measure(
         "jerk_ratio", float(np.sqrt(squares[0] / squares[1])), worst=max(ratios), where=where, samples=len(names)

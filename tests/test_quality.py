@@ -379,6 +379,20 @@ def test_jitter_shows_as_jerk(humanoid: Character) -> None:
     assert found.where in ("pelvis", "head")
 
 
+def test_a_held_pose_has_no_jerk_to_compare_with(humanoid: Character) -> None:
+    """The rounding of a file is not motion; a centimetre's sway is."""
+    still = trajectory(humanoid, np.tile(humanoid.rest, (120, 1)))
+    noise = np.random.default_rng(0).normal(scale=1e-9, size=still.qpos.shape[0])
+    for sway, measured in ((noise, False), (0.01 * np.sin(np.arange(120) / 5), True)):
+        qpos = still.qpos.copy()
+        qpos[:, 1] += sway
+        original = replace(still, qpos=qpos)
+        source = humanoid.to_motion(original)
+        found = quality.fidelity(original, humanoid, source, BodyRoles.of(humanoid))["jerk_ratio"]
+        assert (found.value is not None) == measured, found
+        assert found.note == (None if measured else "the source holds a pose")
+
+
 def test_a_stretch_of_the_source(humanoid: Character) -> None:
     """The second half of a jump beside its own stretch is faithful, beside the first half it is not."""
     whole = make_good_clip(humanoid, jump)
