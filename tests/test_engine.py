@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from characters.character import Character
+from motion import rotation
 from motion.errors import InputError
 from motion.gains import JointGain
 from train import engine
@@ -44,7 +45,16 @@ def test_mass_is_the_bodys(humanoid: Character):
     model = build(humanoid, gains(humanoid), EngineSettings())
     assert float(model.body_mass.sum()) == pytest.approx(humanoid.mass, rel=1e-6)
     assert model.nq == humanoid.layout.nq
-    assert (model.dof_armature == 0).all()
+
+
+def test_armature_is_the_implicit_part_of_damping_and_nothing_else(humanoid: Character):
+    settings, own = EngineSettings(timestep=1 / 480), gains(humanoid)
+    model = build(humanoid, own, settings)
+    assert (model.dof_armature[:6] == 0).all()
+    for j, joint in enumerate(humanoid.joints):
+        first = humanoid.layout.qvel_at[j]
+        width = 3 if joint.type == "ball" else 1
+        np.testing.assert_allclose(model.dof_armature[first : first + width], own[joint.name].kd / 480, rtol=1e-12)
 
 
 def test_free_fall(humanoid: Character):
@@ -157,3 +167,21 @@ def test_overload_is_where_mujoco_clamps_a_servo(humanoid: Character):
             mujoco.mj_forward(world.model, data)
             clamped = np.abs(data.actuator_force) >= world.model.actuator_forcerange[:, 1]
             assert np.logical_or.reduceat(clamped, layout.qvel_at - 6).tolist() == over[env, step].tolist()
+
+
+def test_a_servo_at_its_limit_does_not_shake():
+    """Links light beside their damping, asked for more than their torque: they turn no faster than their targets ask."""
+    character = Character.load("dragon")
+    limits = {joint.name: character.mass * GRAVITY * character.height * 0.28 for joint in character.joints}
+    own = {name: JointGain(kp=10 * tau, kd=0.5 * tau, torque_limit=tau) for name, tau in limits.items()}
+    world = engine.make("mujoco", character, own, 8, EngineSettings(threads=1))
+    world.reset(np.arange(8), rest(character, 8), np.zeros((8, character.layout.nv)))
+    random, fastest = np.random.default_rng(0), 0.0
+    for _ in range(15):
+        turn = rotation.exp(0.2 * random.standard_normal((8, int(character.layout.ball.sum()), 3)))
+        targets = rest(character, 8)[:, 7:]
+        balls = character.layout.quaternions[1:, None] + np.arange(4) - 7
+        targets[:, balls] = rotation.multiply(targets[:, balls], turn)
+        world.step(targets)
+        fastest = max(fastest, float(np.abs(world.qvel).max()))
+    assert fastest < 15.0  # rad/s
