@@ -85,11 +85,8 @@ def draw(source: Path, results: Path) -> str:
         clip = Clip.load(folder / stages.CLIP)
         failed = clip.quality.get("failed", ())
         told.append(f"**{body}**: " + (f"fails {', '.join(failed)}" if failed else "passes"))
-        motion = None if strips else stages.beside(clip, source)
-        drawn, start = motion or (None, 0.0)
-        strips.append(
-            picture.strip(clip, Character.load(body), source=drawn, source_start=start, width=WIDTH, frames=POSES)
-        )
+        above = None if strips else stages.beside(clip, source)
+        strips.append(picture.strip(clip, Character.load(body), source=above, width=WIDTH, frames=POSES))
     path = PICTURES / f"{source.stem}.png"
     with files.atomic(path) as file:
         file.write(picture.png(np.concatenate(strips), colours=picture.PAGE_COLOURS))

@@ -76,9 +76,8 @@ def infer_axes(motion: Motion, roles: HasChains) -> Axes:
     """
     shape = Shape.of(motion)
     legs = _legs(motion, roles, shape)
-    leg = float(np.mean([np.median(shape.span(c[0], c[1]) + shape.span(c[1], c[2])) for c in legs])) if legs else 0.0
+    leg, size = _size(shape, legs)
     four = "left_foreleg" in roles.chains or "right_foreleg" in roles.chains
-    size = leg / LEG_SHARE if leg > EPS else float(shape.reach[0])
     scale, why_unit, sure_unit = _unit(size, leg, human=leg > EPS and not four)
     up, why_up, sure_up = _up(motion, roles, shape, legs, size)
     declared = motion.provenance.get("declared_unit")
@@ -92,6 +91,18 @@ def infer_axes(motion: Motion, roles: HasChains) -> Axes:
             raise InputError(f"expected the declared up axis to be x, y or z, found {declared!r}", where=motion.name)
         up, why_up, sure_up = str(declared), "declared", 1.0
     return Axes(scale, up, {"unit": why_unit, "up": why_up}, {"unit": sure_unit, "up": sure_up})
+
+
+def standing_height(motion: Motion, roles: HasChains) -> float:
+    """Height of the body a motion is of, in its unit, whatever it does: from its legs, or else its longest path of bones."""
+    shape = Shape.of(motion)
+    return _size(shape, _legs(motion, roles, shape))[1]
+
+
+def _size(shape: Shape, legs: list[list[int]]) -> tuple[float, float]:
+    """Thigh and shank, and the height of the body, in the file's unit."""
+    leg = float(np.mean([np.median(shape.span(c[0], c[1]) + shape.span(c[1], c[2])) for c in legs])) if legs else 0.0
+    return leg, leg / LEG_SHARE if leg > EPS else float(shape.reach[0])
 
 
 def _legs(motion: Motion, roles: HasChains, shape: Shape) -> list[list[int]]:

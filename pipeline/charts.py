@@ -18,6 +18,8 @@ POINTS = 600
 """of a curve that are sent"""
 HEIGHT = 150
 """pixels of a chart"""
+PADDING = (10, 24, 0, 0)
+"""pixels above, right of, below and left of its lines: a number at the upper end is not cut"""
 MARGIN = 0.1
 """of the values' span, above and below"""
 NOW = "#333333"
@@ -32,6 +34,7 @@ class Charts:
         self._panels: tuple[Panel, ...] = ()
         self._made: list[tuple[tuple[str, ...], Any]] = []
         self._take: Take | None = None
+        self._at = 0.0
         self._lock = threading.Lock()
 
     def show(self, take: Take) -> None:
@@ -53,6 +56,9 @@ class Charts:
 
     def mark(self, seconds: float) -> None:
         """Draw a line at a time; a policy's curves grow."""
+        if self._made and seconds == self._at:
+            return
+        self._at = seconds
         if self._take is not None and self._take.kind == "policy":
             self._panels = self._take.panels()
         with self._lock:
@@ -85,6 +91,7 @@ class Charts:
             legend=uplot.Legend(live=False),
             cursor=uplot.Cursor(drag=uplot.Cursor_Drag(x=True, y=False)),
             height=HEIGHT,
+            padding=PADDING,
         )
 
     def _scales(self, low: float, high: float) -> dict[str, uplot.Scale]:

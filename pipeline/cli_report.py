@@ -13,8 +13,8 @@ from pipeline import console
 from pipeline.cli_train import usable_processors
 
 if TYPE_CHECKING:
-    from motion.motion import Motion
     from pipeline.report import Entry
+    from pipeline.scene import Beside
 
 PATH = click.Path(path_type=Path)
 CAMERAS = ("side", "front", "three-quarter", "top")
@@ -120,7 +120,7 @@ def report(folder: Path, output: Path | None, failures: bool, source: bool, as_j
     if not as_json or output is not None:
         from pipeline import report_page
 
-        def beside(entry: Entry) -> tuple[Motion, float] | None:
+        def beside(entry: Entry) -> Beside | None:
             try:
                 return stages.beside(entry.clip) if source else None
             except MimicError as problem:  # a page without its source is better than none

@@ -52,13 +52,17 @@ def view(
     try:
         from pipeline.viewer import Viewer
     except ModuleNotFoundError as error:
-        raise InputError(f"the viewer needs {error.name}", hint="make view, or: pip install 'mimic-pipe[view]'") from error
+        raise InputError(
+            f"the viewer needs {error.name}", hint="make view, or: pip install 'mimic-pipe[view]'"
+        ) from error
     viewer = Viewer(entries, host=host, port=port, engine=engine)
     if as_json:
         console.emit_json({"url": viewer.url, "takes": list(viewer.entries)})
     console.note(f"{len(entries)} to show at {viewer.url}; Ctrl-C ends it")
     try:
         viewer.run()
+    except KeyboardInterrupt:  # how it is meant to end
+        pass
     finally:
         viewer.stop()
     return 0

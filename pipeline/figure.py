@@ -154,18 +154,15 @@ def _corners(shape: Shape) -> Array:
     return shape.vertices
 
 
-def of_source(motion: Motion, seconds: Array, top: float | None, radius: float) -> Figure:
+def of_source(motion: Motion, seconds: Array, scale: float, radius: float) -> Figure:
     """A stick figure of a standardised motion at times ``(T,)`` seconds, its lowest point on the ground.
 
     Args:
-        top: metres, scaled so that the median of its highest point is this; None leaves its size.
+        scale: of its size; 1 leaves it.
         radius: metres, of the bones.
     """
     positions = _joints_at(motion, seconds)
-    low = positions[..., 2].min()
-    tall = float(np.median(positions[..., 2].max(axis=1)) - low)
-    scale = 1.0 if top is None or tall < 1e-6 else (top - 2 * radius) / tall
-    positions = scale * (positions - np.array([0.0, 0.0, low]))
+    positions = scale * (positions - np.array([0.0, 0.0, positions[..., 2].min()]))
     positions[..., 2] += radius
     children = np.arange(1, len(motion.skeleton))
     parents = motion.skeleton.parents[children]

@@ -110,6 +110,7 @@ class Live:
             layers=tuple(layers),
             facts=(f"reward profile {self.profile}, reference never moved onto the body",),
             panels=self.panels,
+            period=self.clip.duration,
         )
 
     def _keep(self, frame: int, qpos: Array, reference: Array) -> None:

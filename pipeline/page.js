@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 const CONTACT = [0.94, 0.48, 0.08], NOW = "#333";
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"];
 const DASHES = [[], [7, 3], [2, 2], [8, 2, 2, 2]];
+const STACKED = 0.09;  // of its height, how much higher a ghost's name is than the body's it is in
 const LIGHT = [0.35, -0.25, 0.9];
 
 // matrices are column-major Float32Array(16), as WebGL takes them
@@ -116,9 +117,10 @@ function chart(panel, take) {
   const key = document.createElement("div");
   caption.textContent = panel.title + (panel.unit ? ` (${panel.unit})` : ""); key.className = "key";
   panel.curves.forEach((curve, k) => {
-    const mark = document.createElement("i");
+    const mark = document.createElement("i"), entry = document.createElement("span");
     mark.style.borderColor = COLOURS[k % COLOURS.length]; mark.style.borderTopStyle = ["solid", "dashed", "dotted", "dashed"][k % 4];
-    key.append(mark, curve.name);
+    entry.append(mark, curve.name);
+    key.append(entry, " ");
   });
   figure.append(caption, canvas, key);
   const values = panel.curves.flatMap((c) => Array.from(c.values)).filter(Number.isFinite);
@@ -143,7 +145,7 @@ function chart(panel, take) {
     c.textAlign = "right"; c.textBaseline = "middle";
     for (const v of ticks(low, high, 3)) { line(left, y(v), width, y(v)); c.fillText(String(v), left - 5, y(v)); }
     c.textAlign = "center"; c.textBaseline = "bottom";
-    for (const t of ticks(0, take.duration, 5)) { line(x(t), 4, x(t), height - bottom); c.fillText(`${t} s`, Math.min(x(t), width - 12), height); }
+    for (const t of ticks(0, take.duration, 5)) { line(x(t), 4, x(t), height - bottom); c.fillText(`${t} s`, Math.min(x(t), width - 18), height); }
     if (panel.limit !== null) { c.strokeStyle = "#8c959f"; c.setLineDash([3, 3]); line(left, y(panel.limit), width, y(panel.limit)); }
     panel.curves.forEach((curve, k) => {
       c.strokeStyle = COLOURS[k % COLOURS.length]; c.lineWidth = 1.5; c.setLineDash(DASHES[k % 4]); c.beginPath();
@@ -166,7 +168,7 @@ async function main() {
   const head = JSON.parse($("head").textContent), buffer = await unpack($("data").textContent.trim());
   const KINDS = { f4: Float32Array, i2: Int16Array, u2: Uint16Array, u1: Uint8Array };
   const array = ([kind, offset, length]) => new KINDS[kind](buffer, offset, length);
-  const canvas = $("scene"), gl = canvas.getContext("webgl2", { antialias: true, stencil: true });
+  const canvas = $("scene"), gl = canvas.getContext("webgl2", { alpha: false, antialias: true, stencil: true });
   if (!gl) { $("facts").textContent = "This page needs WebGL 2, which this browser does not offer."; return; }
   const body = program(gl, BODY), floor = program(gl, GROUND), light = unit(LIGHT);
   const quad = mesh(gl, new Float32Array([-1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 1, 0]), new Uint16Array([0, 1, 2, 0, 2, 3]));
@@ -197,7 +199,7 @@ async function main() {
       layer.tag = Object.assign(document.createElement("div"), { className: "name", textContent: layer.label });
       $("view").append(layer.tag);
     }
-    if (take.layers.some((l) => l.name === "reference")) checkbox("reference beside the body", false, (on) => (state.aside = on));
+    if (take.layers.some((l) => l.name === "reference")) checkbox("reference apart", false, (on) => (state.aside = on));
     checkbox("names", state.names, (on) => (state.names = on));
     checkbox("camera follows", state.follow, (on) => (state.follow = on));
     const tall = Math.max(...take.layers.map((l) => l.height)), wide = Math.max(...take.layers.map((l) => l.name === "reference" ? 0 : Math.hypot(...l.aside)));
@@ -297,7 +299,8 @@ async function main() {
       gl.colorMask(true, true, true, true); gl.enable(gl.BLEND); parts(at, layer, placed.get(layer), colour(layer)); gl.disable(gl.BLEND);
     }
     for (const layer of take.layers) {
-      const [x, y] = placed.get(layer).parts[0].subarray(12, 14), z = 1.08 * layer.height;
+      const [x, y] = placed.get(layer).parts[0].subarray(12, 14), above = layer.name === "reference" && !state.aside ? STACKED : 0;
+      const z = (1.08 + above) * layer.height;
       const clip = [0, 1, 3].map((r) => camera[r] * x + camera[4 + r] * y + camera[8 + r] * z + camera[12 + r]);
       const on = state.names && state.shown[layer.name] && clip[2] > 0;
       layer.tag.style.display = on ? "" : "none";
@@ -305,7 +308,8 @@ async function main() {
     }
     const now = take.loop ? state.seconds % take.duration : Math.min(state.seconds, take.duration), frame = placed.get(main).frame;
     if (document.activeElement !== $("time") || state.playing) $("time").value = now;
-    $("readout").textContent = `t = ${now.toFixed(2)} s` + (take.kind === "policy" ? "" : ` · phase ${(now / take.duration).toFixed(2)}`);
+    const whole = take.duration <= take.period;
+    $("readout").textContent = `t = ${now.toFixed(2)} s` + ` · phase ${(whole ? now / take.period : (now / take.period) % 1).toFixed(2)}`;
     const touching = main.names.filter((_, part) => main.lit[frame * main.names.length + part]);
     $("contact").textContent = `on the ground: ${touching.join(", ") || "nothing"}`;
     return now;

@@ -128,6 +128,7 @@ def _head(take: Take, panels: Sequence[Panel], packer: _Packer) -> dict[str, Any
         "frames": take.frames,
         "duration": take.duration,
         "loop": take.loop,
+        "period": take.period or take.duration,
         "facts": take.facts,
         "heading": heading(take.main),
         "layers": [_layer(layer, packer) for layer in take.layers],

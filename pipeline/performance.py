@@ -8,6 +8,7 @@ import numpy as np
 
 from motion.clip import Trajectory
 from pipeline import picture
+from pipeline.scene import Beside
 from train import run
 from train.folder import FILM, Material
 
@@ -30,6 +31,6 @@ def film(folder: Path, out: Path | None = None, *, seconds: float = SECONDS, eng
     def moves(qpos: np.ndarray) -> Trajectory:
         return Trajectory(clip.name, character.name, character.specs, 1.0 / recording.step_time, qpos, {})
 
-    source = character.to_motion(moves(reference))
+    source = Beside(character.to_motion(moves(reference)), 0.0, character.height)
     out = out or folder / FILM
     return picture.render(moves(recording.qpos), character, out, source=source, size=SIZE, fps=RATE)

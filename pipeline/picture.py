@@ -18,7 +18,6 @@ from characters.kinematics import forward
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
 from motion.files import atomic
-from motion.motion import Motion
 from motion.rotation import Array
 from pipeline.figure import CONTACT
 from pipeline.film import (
@@ -38,7 +37,7 @@ from pipeline.film import (
 )
 from pipeline.ground import Ground
 from pipeline.raycast import draw
-from pipeline.scene import CAMERAS, Scene, Source, sample
+from pipeline.scene import CAMERAS, Beside, Scene, sample
 
 SUFFIXES = (".gif", ".mp4", ".png")
 """film, film, strip of poses"""
@@ -61,9 +60,7 @@ def render(
     character: Character,
     out: Path | str,
     *,
-    source: Motion | None = None,
-    source_start: float = 0.0,
-    same_height: bool = True,
+    source: Beside | None = None,
     camera: str = "side",
     size: tuple[int, int] | None = None,
     fps: float | None = None,
@@ -77,9 +74,7 @@ def render(
     A link whose contact is flagged is lit in orange. A loop's film is one cycle and repeats without a jump.
 
     Args:
-        source: what the motion was made from, standardised; drawn beside it as a skeleton.
-        source_start: seconds into the source at the motion's time 0.
-        same_height: scale the source to the body's height instead of leaving its own.
+        source: what the motion was made from; drawn beside it as a skeleton.
         camera: a name in CAMERAS, seen from the direction of travel; "side" looks from the right.
         size: width and height in pixels; 640×360 for a film; a strip is 1600 wide and as high as it needs.
         fps: pictures per second of playing time, 25 for .gif, 30 for .mp4.
@@ -95,8 +90,7 @@ def render(
     suffix = out.suffix.lower()
     _check([(motion, character)], out, camera, size, fps, frames, span)
     seconds = _instants([motion], suffix, fps, frames, span)
-    beside = None if source is None else Source(source, source_start, same_height)
-    scene = Scene.of(motion, character, seconds, beside, CAMERAS[camera])
+    scene = Scene.of(motion, character, seconds, source, CAMERAS[camera])
     if suffix == ".png":
         content = png(_strip(scene, size, progress, out))
     else:
@@ -174,15 +168,13 @@ def strip(
     motion: Clip | Trajectory,
     character: Character,
     *,
-    source: Motion | None = None,
-    source_start: float = 0.0,
+    source: Beside | None = None,
     width: int = STRIP_WIDTH,
     frames: int = POSES,
 ) -> np.ndarray:
     """A strip of poses ``(H, width, 3)`` uint8, the source's above the body's."""
     seconds = np.linspace(0.0, motion.duration, frames)
-    beside = None if source is None else Source(source, source_start, same_height=True)
-    scene = Scene.of(motion, character, seconds, beside, CAMERAS["side"])
+    scene = Scene.of(motion, character, seconds, source, CAMERAS["side"])
     return _strip(scene, None, None, Path(motion.name), width=width)
 
 

@@ -111,9 +111,9 @@ def _moves(path: Path) -> bool:
 
 
 def _names(found: list[tuple[Path, Kind]]) -> list[str]:
-    """A short name for each: as many of its last folders as tell it from the others, one for clips and policies."""
+    """A short name for each: as many of its last folders as tell it from the others; of a clip or policy its body's, too."""
     parts = [path.resolve().parts for path, _ in found]
-    least = [1 if kind == "motion" else 2 for _, kind in found]
+    least = [1 if kind == "motion" else 3 if path.name == CLIP else 2 for path, kind in found]
     depth, names = 0, list[str]()
     while len(set(names)) < len(set(parts)):
         depth += 1

@@ -10,10 +10,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from motion.motion import Motion
 from pipeline import picture, plots, report_plots
 from pipeline.console import show
 from pipeline.report import EVIDENCE, Entry, Report
+from pipeline.scene import Beside
 from retarget.measures import Check
 
 WIDE, NARROW = 1200, 900
@@ -41,13 +41,13 @@ class Markup(str):
 
 def page(
     report: Report,
-    beside: Callable[[Entry], tuple[Motion, float] | None] = lambda _: None,
+    beside: Callable[[Entry], Beside | None] = lambda _: None,
     told: Progress | None = None,
 ) -> str:
     """The whole page.
 
     Args:
-        beside: an entry's source and the seconds into it at the clip's start, drawn above the body; None draws none.
+        beside: an entry's source, drawn above the body; None draws none.
         told: called with entries done and in all.
     """
     entries = report.entries
@@ -91,12 +91,10 @@ def _summary(report: Report) -> str:
     return f"{text}{_table(columns, rows)}{bad}"
 
 
-def _entry(entry: Entry, number: int, source: tuple[Motion, float] | None, *, many: bool) -> str:
+def _entry(entry: Entry, number: int, source: Beside | None, *, many: bool) -> str:
     key = f"c{number}"
-    clip, (motion, start) = entry.clip, source or (None, 0.0)
-    poses = picture.strip(
-        clip, entry.character, source=motion, source_start=start, width=NARROW if many else WIDE, frames=8
-    )
+    clip = entry.clip
+    poses = picture.strip(clip, entry.character, source=source, width=NARROW if many else WIDE, frames=8)
     poses = picture.png(poses, colours=picture.PAGE_COLOURS)
     verdict = entry.verdict
     answer = "passes every limit" if verdict.passed else f"fails {', '.join(verdict.failed)}"

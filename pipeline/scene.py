@@ -60,15 +60,19 @@ def sample(motion: Clip | Trajectory, seconds: Array) -> tuple[Array, dict[str, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """What a body's motion was made from."""
+class Beside:
+    """What a body's motion was made from, seen beside it, scaled to the body's height."""
 
     motion: Motion
     """standardised"""
     start: float
     """seconds into it at the body's time 0"""
-    same_height: bool
-    """scaled to the body's height"""
+    height: float
+    """metres its own body stands tall"""
+
+    def scale(self, height: float) -> float:
+        """What makes it as tall as a body of ``height`` metres."""
+        return height / self.height if self.height > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +98,7 @@ class Scene:
         motion: Clip | Trajectory,
         character: Character,
         seconds: Array,
-        source: Source | None,
+        source: Beside | None,
         view: View,
     ) -> Scene:
         """The scene at times ``seconds`` ``(T,)``, evenly spaced."""
@@ -103,10 +107,8 @@ class Scene:
         step = float(np.diff(seconds).mean()) if len(seconds) > 1 else 1.0
         names, figures, paths = (character.name,), (body,), (path(motion, seconds),)
         if source is not None:
-            top = float(np.median(body.extent(np.array([0.0, 0.0, 1.0]))[1]))
-            beside = figure.of_source(
-                source.motion, seconds + source.start, top if source.same_height else None, BONE * character.height
-            )
+            scale = source.scale(character.height)
+            beside = figure.of_source(source.motion, seconds + source.start, scale, BONE * character.height)
             names, figures, paths = ("source", *names), (beside, *figures), (smooth(beside.root, step), *paths)
         return cls(names, figures, paths, seconds, character.height, _heading(qpos, character), view)
 

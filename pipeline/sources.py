@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from characters import keyframes
+from characters.character import Character
 from characters.tracks import Keyframes
 from motion import files, formats
+from motion.axes import standing_height
 from motion.clip import Clip, Trajectory
 from motion.errors import InputError, nearest
 from motion.motion import Motion, standardise
@@ -46,6 +48,13 @@ class Source:
     def mapping(self) -> Mapping:
         """The map that reproduces this reading."""
         return Mapping(dict(self.roles.chains), self.axes.unit, self.axes.up, evidence=dict(self.roles.evidence))
+
+    @property
+    def height(self) -> float:
+        """Metres the body it is of stands tall."""
+        if self.own is not None:
+            return Character.load(self.own.character).height
+        return standing_height(self.motion, self.roles)
 
     @property
     def dropped(self) -> float:

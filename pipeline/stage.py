@@ -12,10 +12,12 @@ from motion import rotation
 from motion.rotation import Array
 from pipeline.figure import CONTACT
 from pipeline.solids import capsule
-from pipeline.takes import Layer, Take, heading
+from pipeline.takes import STACKED, Layer, Take, heading
 
 NEWTONS = 400.0
 """a push that is drawn a metre long"""
+NAME = 1.15
+"""of a figure's height, where its name is"""
 CELL = 0.5
 """metres, side of a ground square"""
 BACK, UP, TURN = 1.7, 0.35, np.radians(60.0)
@@ -23,30 +25,33 @@ BACK, UP, TURN = 1.7, 0.35, np.radians(60.0)
 
 
 class _Figure:
-    """A layer's nodes."""
+    """A layer's nodes: a mesh for each part, and once it touches the ground one more that is lit.
+
+    Poses and what is visible reach a picture together; a changed colour would come pictures later.
+    """
 
     def __init__(self, server: viser.ViserServer, layer: Layer):
-        self.layer = layer
+        self._server, self.layer = server, layer
         self.frame = server.scene.add_frame(f"/world/{layer.name}", show_axes=False)
-        self.colours = np.round(255 * layer.colours).astype(int)
-        self.lit = np.zeros(len(layer.meshes), dtype=bool)
-        self.parts = [
-            (
-                part,
-                server.scene.add_mesh_simple(
-                    f"/world/{layer.name}/{part}",
-                    mesh.vertices,
-                    mesh.faces,
-                    color=tuple(self.colours[part]),
-                    opacity=None if layer.opacity == 1 else layer.opacity,
-                    cast_shadow=layer.opacity == 1,
-                ),
-            )
+        self.parts = {
+            part: self._mesh(part, str(part), layer.colours[part])
             for part, mesh in enumerate(layer.meshes)
             if len(mesh.faces)
-        ]
+        }
+        self._lit = {part: self._mesh(part, f"{part}_lit", CONTACT) for part in self.parts if layer.lit[:, part].any()}
         self.label = server.scene.add_label(
             f"/names/{layer.name}", layer.label, anchor="bottom-center", font_screen_scale=1.1
+        )
+
+    def _mesh(self, part: int, name: str, colour: Array) -> viser.MeshHandle:
+        mesh, solid = self.layer.meshes[part], self.layer.opacity == 1
+        return self._server.scene.add_mesh_simple(
+            f"/world/{self.layer.name}/{name}",
+            mesh.vertices,
+            mesh.faces,
+            color=tuple(np.round(255 * colour).astype(int)),
+            opacity=None if solid else self.layer.opacity,
+            cast_shadow=solid,
         )
 
     def draw(self, take: Take, seconds: float, cycle: int, aside: bool, place: Array) -> None:
@@ -55,14 +60,17 @@ class _Figure:
         shift = layer.cycle.power(cycle) + (layer.aside if aside else 0.0)
         self.frame.position, self.frame.wxyz = shift, turn
         positions, rotations, lit = take.at(layer, seconds)
-        for part, node in self.parts:
+        for part, node in self.parts.items():
+            if lit[part] and part not in self._lit:  # of a policy, which foot will stand is not known before
+                self._lit[part] = self._mesh(part, f"{part}_lit", CONTACT)
+            if part in self._lit:
+                on, off = (self._lit[part], node) if lit[part] else (node, self._lit[part])
+                on.visible, off.visible, node = True, False, on
             node.position, node.wxyz = positions[part], rotations[part]
-            if lit[part] != self.lit[part]:
-                node.color = tuple(np.round(255 * CONTACT).astype(int)) if lit[part] else tuple(self.colours[part])
-        self.lit = lit.copy()
         # not in the moving world, where a browser would draw the name late
         over = shift + rotation.rotate(turn, positions[0]) - place
-        self.label.position = (over[0], over[1], 1.15 * layer.height)
+        above = NAME + (STACKED if layer.name == "reference" and not aside else 0.0)
+        self.label.position = (over[0], over[1], above * layer.height)
 
     def remove(self) -> None:
         self.frame.remove()
@@ -98,12 +106,12 @@ class Stage:
 
     def node(self, layer: str, part: int) -> viser.MeshHandle:
         """The mesh of a part of a layer."""
-        return dict(self._figures[layer].parts)[part]
+        return self._figures[layer].parts[part]
 
     def switches(self, gui: viser.GuiApi) -> list[tuple[Any, Callable[[], None]]]:
         """Checkboxes of what is shown, each with what to do when it changes."""
         self._shown = {name: gui.add_checkbox(name, True) for name in ("source", "reference", "body")}
-        self._aside = gui.add_checkbox("reference beside the body", False)
+        self._aside = gui.add_checkbox("reference apart", False)
         self._labels = gui.add_checkbox("names", True)
         self._grid = gui.add_checkbox("ground", True)
         self._follow = gui.add_checkbox("camera follows", True)

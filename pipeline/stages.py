@@ -34,6 +34,7 @@ from pipeline import prove as proofs
 from pipeline import samples as sample_clips
 from pipeline.phase import PhaseReport
 from pipeline.results import Checked, Created, Ingested, Inspection, Retargeted, RetargetSettings
+from pipeline.scene import Beside
 from pipeline.sources import Source
 from retarget import gains as gain_rules
 from retarget import quality
@@ -248,13 +249,11 @@ def render(
         return picture.render_row(
             performers, output, camera=camera, size=size, fps=fps, span=span, workers=workers, progress=progress
         )
-    drawn, start = beside(what, source) or (None, 0.0)
     return picture.render(
         what,
         character,
         output,
-        source=drawn,
-        source_start=start,
+        source=beside(what, source),
         camera=camera,
         size=size,
         fps=fps,
@@ -264,8 +263,8 @@ def render(
     )
 
 
-def beside(what: Clip | Trajectory, source: Path | str | None = None) -> tuple[Motion, float] | None:
-    """What a clip was made from, to be seen beside it, and the seconds into it at the clip's start.
+def beside(what: Clip | Trajectory, source: Path | str | None = None) -> Beside | None:
+    """What a clip was made from, to be seen beside it.
 
     Args:
         source: a motion file; by default the clip's own, None if that is gone or has changed.
@@ -274,7 +273,7 @@ def beside(what: Clip | Trajectory, source: Path | str | None = None) -> tuple[M
     if read is None:
         return None
     start = what.provenance.get("interval", [what.provenance.get("source_start", 0.0)])[0]
-    return read.motion, min(start, read.motion.duration)
+    return Beside(read.motion, min(start, read.motion.duration), read.height)
 
 
 def characters() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from motion.roles import Roles
 from motion.rotation import Array
 from pipeline import figure, panels, solids
 from pipeline.panels import Panel
-from pipeline.scene import BONE, TRAVELS, path, sample, smooth
+from pipeline.scene import BONE, TRAVELS, Beside, path, sample, smooth
 from pipeline.solids import Mesh
 
 GHOST = np.array([0.0, 0.62, 0.45])
@@ -26,6 +26,10 @@ GHOST = np.array([0.0, 0.62, 0.45])
 GHOST_OPACITY = 0.4
 APART = 0.75
 """of the greater height, between figures side by side"""
+SAME = 1e-6
+"""metres and radians, between frames that are one pose"""
+STACKED = 0.12
+"""of its height, how much higher a ghost's name is than the name of the body it is in"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,8 @@ class Take:
     """lines about it: where it is from, what was measured"""
     panels: Callable[[], tuple[Panel, ...]] = tuple
     """its curves: some take seconds to compute"""
+    period: float | None = None
+    """seconds of the clip a policy performs; of others the duration"""
 
     @property
     def frames(self) -> int:
@@ -83,6 +89,11 @@ class Take:
     def duration(self) -> float:
         """Seconds; of one cycle for a loop."""
         return (self.frames if self.loop else max(self.frames - 1, 1)) / self.fps
+
+    def phase(self, seconds: float) -> float:
+        """In [0, 1], of the clip at a time of its first cycle; a policy performs its clip again and again."""
+        period = self.period or self.duration
+        return seconds / period if seconds <= self.duration <= period else seconds / period % 1.0
 
     @property
     def main(self) -> Layer:
@@ -138,18 +149,17 @@ def of_body(
 
 
 def of_source(
-    motion: Motion, seconds: Array, height: float | None = None, contacts: dict[str, np.ndarray] | None = None
+    motion: Motion, seconds: Array, scale: float = 1.0, contacts: dict[str, np.ndarray] | None = None
 ) -> Layer:
     """A skeleton at times ``(T,)`` seconds of a standardised motion, its lowest point on the ground.
 
     Args:
-        height: metres it is scaled to; None leaves its size.
+        scale: of its size.
         contacts: joint → (T,) bool.
     """
     positions, rotations = _at(motion, seconds)
     low = positions[..., 2].min()
     tall = max(float(np.median(positions[..., 2].max(axis=1)) - low), 1e-6)
-    scale = 1.0 if height is None else height / tall
     radius = BONE * scale * tall
     positions = scale * (positions - [0.0, 0.0, low]) + [0.0, 0.0, radius]
     skeleton = motion.skeleton
@@ -209,12 +219,13 @@ def heading(layer: Layer) -> float:
     return float(np.arctan2(travel[1], travel[0])) if np.hypot(*travel) > TRAVELS * layer.height else 0.0
 
 
-def of_clip(what: Clip | Trajectory, character: Character, source: tuple[Motion, float] | None = None) -> Take:
+def of_clip(what: Clip | Trajectory, character: Character, source: Beside | None = None) -> Take:
     """A clip or trajectory on its body, with its source beside it.
 
     Args:
-        source: what it was made from, standardised, and the seconds into it at the clip's start.
+        source: what it was made from.
     """
+    what = _cycle(what) if isinstance(what, Trajectory) else what
     loop = isinstance(what, Clip) and what.loop
     seconds = np.arange(len(what.qpos)) / what.fps
     qpos, contacts = sample(what, seconds)
@@ -222,7 +233,7 @@ def of_clip(what: Clip | Trajectory, character: Character, source: tuple[Motion,
     body = of_body(character, qpos, contacts, what.fps, cycle=cycle)
     layers = [replace(body, path=path(what, seconds))]
     if source is not None:
-        beside = of_source(source[0], seconds + source[1], character.height)
+        beside = of_source(source.motion, seconds + source.start, source.scale(character.height))
         layers.insert(0, replace(beside, cycle=_repeating(beside, cycle.yaw)) if loop else beside)
     return Take(
         name=f"{what.name} on {character.name}",
@@ -276,6 +287,33 @@ def together(each: Sequence[Take], fps: float = 60.0) -> Take:
             arrays["rotations"][rows] = rotation.multiply(turn, arrays["rotations"][rows])
         layers.append(replace(main, name=f"body {number + 1}", label=take.name, cycle=NO_OFFSET, **arrays))
     return Take("side by side", "clip", fps, False, side_by_side(layers), tuple(take.name for take in each))
+
+
+def _cycle(own: Trajectory) -> Clip | Trajectory:
+    """A loop, if the trajectory is said to be one and its last frame is its first, moved on: as of looped keyframes."""
+    layout, count = own.layout, len(own.qpos) - 1
+    if not own.loop or count < 2:
+        return own
+    first, last = own.qpos[0], own.qpos[-1]
+    yaw = rotation.yaw(rotation.multiply(last[3:7], rotation.conjugate(first[3:7])))
+    shift = last[:3] - rotation.rotate(rotation.from_yaw(yaw), first[:3])
+    offset = CycleOffset(shift * [1.0, 1.0, 0.0], float(yaw))
+    if np.abs(layout.difference(offset.apply(first[None]), last[None])).max() > SAME:
+        return own
+    return Clip(
+        name=own.name,
+        character=own.character,
+        loop=True,
+        duration=own.duration,
+        joints=own.joints,
+        phase=np.arange(count) / count,
+        qpos=own.qpos[:count],
+        qvel=layout.velocities(own.qpos, 1.0 / own.fps)[:count],
+        contacts={link: flags[:count] for link, flags in own.contacts.items()},
+        cycle_offset=offset,
+        provenance=own.provenance,
+        quality=own.quality,
+    )
 
 
 def _repeating(layer: Layer, yaw: float) -> CycleOffset:

@@ -26,7 +26,7 @@ from pipeline.live import Live
 from pipeline.playlist import Entry
 from pipeline.stage import Stage
 from pipeline.takes import Take
-from train.push import DIRECTIONS
+from train.push import DIRECTIONS, DURATION
 
 RATE = 60.0
 """pictures a second aimed at"""
@@ -62,7 +62,8 @@ class Viewer:
         """drawn so far"""
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop, self._running = threading.Event(), threading.Lock()
-        self._told = self._charted = 0.0
+        self._told = self._charted = self._shown = 0.0
+        self._changed = False
         self._build()
         self.open(next(iter(self.entries)))
 
@@ -80,7 +81,7 @@ class Viewer:
         self._on(self._play, self._toggle)
         self._slider = gui.add_slider("Time (s)", 0.0, 1.0, 0.001, 0.0)
         self._on(self._slider, lambda: self.seek(self._slider.value))
-        self._speed = gui.add_button_group("Speed ×", SPEEDS)
+        self._speed = gui.add_dropdown("Speed ×", SPEEDS, initial_value="1")
         self._on(self._speed, lambda: setattr(self, "speed", float(self._speed.value)))
         self._readout = gui.add_markdown("")
         with gui.add_folder("Layers"):
@@ -89,7 +90,9 @@ class Viewer:
                 self._on(switch, act)
         with gui.add_folder("Push", visible=False) as self._push_folder:
             self._direction = gui.add_dropdown("Direction", tuple(DIRECTIONS), initial_value="left")
-            self._newtons = gui.add_number("Force (N, for 0.2 s)", 200.0, min=0.0, max=5000.0, step=20.0)
+            self._newtons = gui.add_number(
+                "Force (N)", 200.0, min=0.0, max=5000.0, step=20.0, hint=f"for {DURATION:g} s"
+            )
             self._on(gui.add_button("Push"), self._push)
             self._on(gui.add_button("Start again"), self._again)
         self._charts = Charts(gui)
@@ -162,6 +165,7 @@ class Viewer:
         """Do what was asked, and move the time on by ``dt`` seconds of the clock."""
         while not self._asked.empty():
             self._asked.get_nowait()()
+            self._changed = True
         if not self.playing:
             return
         self.seconds += self.speed * dt
@@ -179,9 +183,11 @@ class Viewer:
     def draw(self, force: bool = False) -> None:
         """Send the picture of the present time, and now and then the readout and the curves."""
         shown = min(self.seconds, self._end) if not self.take.loop else self.seconds
-        with self.server.atomic():
-            self.stage.draw(self.take, shown, self._force(shown))
-        self.pictures += 1
+        if force or self._changed or shown != self._shown:
+            with self.server.atomic():
+                self.stage.draw(self.take, shown, self._force(shown))
+            self._shown, self._changed = shown, False
+            self.pictures += 1
         now = time.monotonic()
         if force or now - self._told > READOUT:
             self._told = now
@@ -204,7 +210,7 @@ class Viewer:
         frame = min(round(now * take.fps), take.frames - 1)
         lit = [name for name, on in zip(take.main.names, take.main.lit[frame], strict=True) if on]
         lines = [f"t = {now:.2f} s · frame {frame} of {take.frames}"]
-        lines[0] += f" · phase {now / take.duration:.2f}" if take.kind != "policy" else ""
+        lines[0] += f" · phase {take.phase(now):.2f}"
         lines.append(f"on the ground: {', '.join(lit) or 'nothing'}")
         if self.live:
             fell = self.live.fell

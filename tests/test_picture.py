@@ -16,10 +16,11 @@ from motion import rotation
 from motion.clip import Clip, CycleOffset, Trajectory
 from motion.errors import InputError
 from motion.motion import Motion, Skeleton
-from pipeline import figure, picture, plots
+from pipeline import figure, picture, plots, sources
 from pipeline.film import Film, pictures, tile_of
 from pipeline.ground import _outline
 from pipeline.raycast import Block, Camera, Capsules, draw
+from pipeline.scene import Beside
 
 SMALL = (192, 108)
 
@@ -57,8 +58,8 @@ def clip(body: Character) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def source() -> Motion:
-    """A stick of three joints, 3 m tall, travelling along x."""
+def stick() -> Motion:
+    """Three joints, 3 m tall, travelling along x."""
     skeleton = Skeleton(
         ("hip", "neck", "head_end", "foot"),
         np.array([-1, 0, 1, 0]),
@@ -67,6 +68,11 @@ def source() -> Motion:
     )
     roots = np.stack([np.linspace(0, 2, 25), np.zeros(25), np.full(25, 1.5)], axis=1)
     return Motion("stick", skeleton, 30.0, roots, np.tile(rotation.IDENTITY, (25, 4, 1)))
+
+
+@pytest.fixture(scope="module")
+def source(stick: Motion) -> Beside:
+    return Beside(stick, 0.0, 3.0)
 
 
 def trajectory(clip: Clip) -> Trajectory:
@@ -100,7 +106,7 @@ def figures_in(mask: np.ndarray) -> int:
     return int((np.diff(np.concatenate([[0], mask.any(axis=0).astype(int)])) == 1).sum())
 
 
-def test_a_film_shows_body_source_and_contacts(tmp_path: Path, clip: Clip, body: Character, source: Motion) -> None:
+def test_a_film_shows_body_source_and_contacts(tmp_path: Path, clip: Clip, body: Character, source: Beside) -> None:
     calls = []
     out = picture.render(
         clip, body, tmp_path / "walk.gif", source=source, size=(320, 180), progress=lambda *done: calls.append(done)
@@ -143,7 +149,7 @@ def test_a_film_of_a_trajectory_and_mp4(tmp_path: Path, clip: Clip, body: Charac
     assert blue(film[3] / 255.0).sum() > 100
 
 
-def test_a_strip_sets_poses_side_by_side(tmp_path: Path, clip: Clip, body: Character, source: Motion) -> None:
+def test_a_strip_sets_poses_side_by_side(tmp_path: Path, clip: Clip, body: Character, source: Beside) -> None:
     alone = pixels(picture.render(clip, body, tmp_path / "alone.png", size=(800, 240)))
     assert alone.shape == (240, 800, 3)
     assert figures_in((blue(alone) | orange(alone))[30:]) == 8  # below the legend
@@ -158,7 +164,7 @@ def test_a_strip_sets_poses_side_by_side(tmp_path: Path, clip: Clip, body: Chara
 
 @pytest.mark.parametrize("camera", list(picture.CAMERAS))
 def test_every_camera_shows_the_whole_body(
-    tmp_path: Path, clip: Clip, body: Character, source: Motion, camera: str
+    tmp_path: Path, clip: Clip, body: Character, source: Beside, camera: str
 ) -> None:
     out = picture.render(clip, body, tmp_path / "x.gif", camera=camera, frames=3, size=SMALL, source=source)
     for frame in range(3):
@@ -167,7 +173,7 @@ def test_every_camera_shows_the_whole_body(
         assert not (seen[0].any() | seen[:, 0].any() | seen[:, -1].any())
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path, clip: Clip, body: Character, source: Motion) -> None:
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, clip: Clip, body: Character, source: Beside) -> None:
     for name in ("a.gif", "a.png"):
         first, second = (
             picture.render(clip, body, tmp_path / sub / name, source=source, frames=3, size=SMALL).read_bytes()
@@ -190,7 +196,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, clip: Clip, body: C
     ],
 )
 def test_what_cannot_be_drawn_is_refused(
-    tmp_path: Path, clip: Clip, body: Character, source: Motion, name: str, options: dict, text: str
+    tmp_path: Path, clip: Clip, body: Character, source: Beside, name: str, options: dict, text: str
 ) -> None:
     with pytest.raises(InputError, match=text):
         picture.render(clip, body, tmp_path / name, source=source, **options)
@@ -217,15 +223,18 @@ def test_an_interrupted_film_leaves_the_old_one(tmp_path: Path, clip: Clip, body
     assert out.read_bytes() == b"old"
 
 
-def test_a_source_is_scaled_and_set_on_the_ground(source: Motion) -> None:
-    lifted = replace(source, root_positions=source.root_positions + [0, 0, 5.0])
-    shown = figure.of_source(lifted, np.array([0.0, 0.4]), 1.8, 0.02)
+def test_a_source_is_scaled_and_set_on_the_ground(stick: Motion) -> None:
+    lifted = replace(stick, root_positions=stick.root_positions + [0, 0, 5.0])
+    shown = figure.of_source(lifted, np.array([0.0, 0.4]), Beside(lifted, 0.0, 3.0).scale(1.8), 0.02)
     low, high = shown.extent(np.array([0.0, 0.0, 1.0]))
     assert low == pytest.approx(-0.012, abs=0.01)  # knobs are thicker than bones
-    assert high == pytest.approx(1.8, abs=0.02)
-    assert figure.of_source(lifted, np.zeros(1), None, 0.02).extent(np.array([0.0, 0.0, 1.0]))[1] == pytest.approx(
-        3.04, abs=0.02
-    )
+    assert high == pytest.approx(1.84, abs=0.02)
+
+
+def test_a_source_that_lies_is_as_large_as_one_that_stands(samples: Path) -> None:
+    standing, lying = (sources.read(samples / f"{name}.bvh").height for name in ("walk", "crawl"))
+    assert 1.5 < standing < 1.9
+    assert lying == pytest.approx(standing, rel=0.01)
 
 
 def picture_of(camera: Camera, capsules: Capsules, blocks: list[Block]) -> np.ndarray:
@@ -294,7 +303,7 @@ def test_every_kind_of_shape_is_drawn(body: Character) -> None:
     assert np.allclose(np.abs(rim[:, 2]), 0.2)
 
 
-def test_plots_are_written(tmp_path: Path, clip: Clip, body: Character, source: Motion) -> None:
+def test_plots_are_written(tmp_path: Path, clip: Clip, body: Character, stick: Motion) -> None:
     first = pixels(plots.plot_clip(clip, body, tmp_path / "clip.png"))
     assert first.std() > 0.05
     for colour in plots.COLOURS[:2]:  # the flagged left foot's bar, and the right foot's line
@@ -303,7 +312,7 @@ def test_plots_are_written(tmp_path: Path, clip: Clip, body: Character, source: 
     again = plots.plot_clip(trajectory(clip), body, tmp_path / "again.svg").read_text("utf-8")
     for label in ("foot height (cm)", "root height (m)", "joint speed (rad/s)", "time (s)"):
         assert label in again
-    assert pixels(plots.plot_compare(source, [(clip, body)], tmp_path / "compare.png")).std() > 0.03
+    assert pixels(plots.plot_compare(stick, [(clip, body)], tmp_path / "compare.png")).std() > 0.03
     with pytest.raises(InputError, match=r"expected a name ending in \.png, \.svg, \.pdf, found '\.gif'"):
         plots.plot_clip(clip, body, tmp_path / "clip.gif")
 

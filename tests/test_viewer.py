@@ -20,6 +20,7 @@ from motion import rotation
 from motion.clip import Clip
 from motion.errors import InputError
 from pipeline import cli, page, panels, playlist, solids, sources, takes
+from pipeline.scene import Beside
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = ROOT / "policies" / "humanoid" / "walk"
@@ -103,7 +104,7 @@ def test_a_source_keeps_its_pose_stands_on_the_ground_and_lights_its_feet(sample
 
 def test_a_loop_with_its_source_beside_it_goes_on_without_a_jump(clip: Clip, body: Character, samples: Path):
     source = sources.read(samples / "walk.bvh")
-    take = takes.of_clip(clip, body, (source.motion, 0.0))
+    take = takes.of_clip(clip, body, Beside(source.motion, 0.0, source.height))
     for layer in take.layers:
         step = np.diff(layer.path, axis=0)
         again = rotation.rotate(rotation.from_yaw(np.float64(layer.cycle.yaw)), layer.path[0]) + layer.cycle.translation
