@@ -42,6 +42,9 @@ ASIDE_TIME = 0.2
 PLANTED = 0.3
 """share of the leg: a stance whose foot would stray further than this is not brought to one place"""
 
+BEARING = 0.007
+"""metres: a point this far above a foot's lowest one bears 1/e as much"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drive:
@@ -147,6 +150,7 @@ def feet(
     stance: AbstractMapping[str, np.ndarray],
     scale: float,
     ground: AbstractMapping[str, Array],
+    turns: AbstractMapping[str, Array],
 ) -> dict[str, Array]:
     """Where the feet of the body belong.
 
@@ -160,6 +164,7 @@ def feet(
         stance: foot link → (T,) bool.
         scale: metres of the body per metre of the source.
         ground: leg → (T,) metres of the foot's joint above where it is when standing.
+        turns: leg → (T, 4) world rotation of its foot; of a stump none.
 
     Returns:
         leg → (T, 3) world position of the joint that moves the foot.
@@ -180,7 +185,9 @@ def feet(
         path = _beside(path, girdle, NARROWEST * float(abs(stands - rest)[1]), ASIDE_TIME * source.motion.fps)
         path[:, 2] = ground[role] + stands[2]
         if drive.index is not None:
-            path[:, :2] = planted(path[:, :2], stance[foot], PLANTED * float(np.linalg.norm(stands - rest)))
+            most = PLANTED * float(np.linalg.norm(stands - rest))
+            roll = rolled(body, foot, turns[role]) if role in turns else 0.0
+            path[:, :2] = planted(path[:, :2], stance[foot], most, roll)
         out[role] = path
     return out
 
@@ -231,16 +238,33 @@ def _limb(role: str) -> str:
     return role.split("_", 1)[-1]
 
 
-def planted(path: Array, stands: np.ndarray, most: float) -> Array:
+def rolled(body: Body, foot: str, turn: Array) -> Array:
+    """How far ``(T, 2)`` the sole of a foot ``turn`` (T, 4) lies from where it would if it stood flat, its joint the same.
+
+    A heel that rises about the toes draws them back under it unless the joint moves on.
+    """
+    link, support = body.character.link(foot), body.character.support
+    points, radius = (of[support.link == link] for of in (support.points, support.radius))
+    placed = rotation.rotate(turn[:, None], points)
+    height = placed[..., 2] - radius
+    weight = np.exp((height.min(axis=1, keepdims=True) - height) / BEARING)
+    heading = rotation.yaw(rotation.multiply(turn, rotation.conjugate(body.rotations[link])))
+    flat = rotation.rotate(rotation.from_yaw(heading)[:, None], rotation.rotate(body.rotations[link], points))
+    return np.einsum("tk,tki->ti", weight, (placed - flat)[..., :2]) / weight.sum(axis=1)[:, None]
+
+
+def planted(path: Array, stands: np.ndarray, most: float, roll: Array | float = 0.0) -> Array:
     """A path ``(T, 2)`` that rests while its foot stands ``(T,)``, smoothly joined by the swings in between.
 
     Args:
         most: metres; a stance that strays further than this is left as it is.
+        roll: (T, 2) of the sole, see `rolled`: it rests, and the path gives way.
     """
+    track = path + roll
     moved = np.zeros_like(path)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], stands.astype(int), [0]])))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        part = path[start:stop]
+        part = track[start:stop]
         if np.ptp(part, axis=0).max() <= most:
             moved[start:stop] = part.mean(axis=0) - part
     known = np.flatnonzero(stands)

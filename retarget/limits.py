@@ -12,6 +12,9 @@ from retarget.assemble import Tree
 MARGIN = np.deg2rad(0.01)
 """How far inside a limit results are put, so that rounding in a file does not cross it."""
 
+EASE = 0.6
+"""Share of its swing limit from which on a foot that is turned towards it slows down."""
+
 
 def clamp_ball(joint: Joint, local: Array, *, over_time: bool = False) -> Array:
     """Ball rotations ``(T, 4)`` brought inside the joint's swing cone and twist range.
@@ -31,6 +34,17 @@ def clamp_ball(joint: Joint, local: Array, *, over_time: bool = False) -> Array:
     return rotation.multiply(
         rotation.exp(shrink[..., None] * vector), rotation.from_axis_angle(joint.twist_axis, twist)
     )
+
+
+def ease_ball(joint: Joint, local: Array) -> Array:
+    """Ball rotations ``(T, 4)`` whose swing slows down before its limit instead of stopping dead there."""
+    swing, twist = rotation.swing_twist(local, joint.twist_axis)
+    vector = rotation.log(swing)
+    angle = np.linalg.norm(vector, axis=-1)
+    free, room = EASE * joint.swing_limit, (1.0 - EASE) * joint.swing_limit
+    eased = np.where(angle > free, free + room * np.tanh((angle - free) / room), angle)
+    swing = rotation.exp((eased / np.maximum(angle, 1e-9))[..., None] * vector)
+    return rotation.multiply(swing, rotation.from_axis_angle(joint.twist_axis, twist))
 
 
 def clamp_hinges(character: Character, qpos: Array) -> Array:

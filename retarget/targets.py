@@ -307,26 +307,35 @@ def _legs(
         joint = source.feet[drive.role]
         ground[role] = scale * drive.take(source.positions[:, joint, 2] - level - resting_height.get(names[joint], 0.0))
     trunk = rotation.multiply(placed[1][:, 0], rotation.conjugate(body.rotations[0]))
-    paths = gait.feet(source, body, plan, placed, stance, scale, ground)
-    share = gait.stride_share(body, paths, trunk)
-    if share < 1.0:
-        less = (share - 1.0) * placed[0][:, :1] * np.array([1.0, 1.0, 0.0])
-        placed = (placed[0] + less, placed[1])
-        paths = gait.feet(source, body, plan, placed, stance, share * scale, ground)
-    legs = {role: reach.Leg(body, role) for role in plan}
-    steps = {role: paths[role] - placed[0][:, leg.links[0]] for role, leg in legs.items()}
-    crouch = max(leg.crouch(steps[role][stance[body.foot(role)]]) for role, leg in legs.items())
+    turns = {}
     for role, drive in plan.items():
-        leg, target = legs[role], steps[role] + crouch * UP
-        for link, turn in leg.reach(placed[1][:, leg.carrier], target).items():
-            put(link, turn, role, settings.limb, settings.limb_roll)
         if body.stump(role):
             continue
         flat = _flat_foot(source, drive.role, contacts.get(drive.role), ahead)
         if drive.index is not None:
             flat = rotation.multiply(trunk, drive.take(rotation.relative(trunk, flat)))
-        link = leg.links[-1]
-        put(link, rotation.multiply(flat, body.rotations[link]), role, settings.foot, settings.foot)
+        turns[role] = rotation.multiply(flat, body.rotations[body.character.link(body.foot(role))])
+    paths = gait.feet(source, body, plan, placed, stance, scale, ground, turns)
+    share = gait.stride_share(body, paths, trunk)
+    if share < 1.0:
+        less = (share - 1.0) * placed[0][:, :1] * np.array([1.0, 1.0, 0.0])
+        placed = (placed[0] + less, placed[1])
+        paths = gait.feet(source, body, plan, placed, stance, share * scale, ground, turns)
+    legs = {role: reach.Leg(body, role) for role in plan}
+    steps = {role: paths[role] - placed[0][:, leg.links[0]] for role, leg in legs.items()}
+    crouch = max(leg.crouch(steps[role][stance[body.foot(role)]]) for role, leg in legs.items())
+    for role, leg in legs.items():
+        target = steps[role] + crouch * UP
+        above = leg.reach(placed[1][:, leg.carrier], target)
+        for link, turn in above.items():
+            put(link, turn, role, settings.limb, settings.limb_roll)
+        if role in turns:
+            joint = leg.joints[-1]
+            base = rotation.multiply(above[leg.links[-2]], joint.rotation)
+            turn = turns[role]
+            if joint.type == "ball":
+                turn = rotation.multiply(base, limits.ease_ball(joint, rotation.relative(base, turn)))
+            put(leg.links[-1], turn, role, settings.foot, settings.foot)
     return crouch, share
 
 
