@@ -16,7 +16,7 @@ from motion import rotation
 from motion.clip import Clip
 from motion.errors import InputError
 from pipeline import stages
-from retarget import gait, reach
+from retarget import gait, limits, reach
 from retarget.body import Body
 
 FPS = 100.0
@@ -73,6 +73,20 @@ def test_planted_feet_rest_and_swings_join():
         np.testing.assert_allclose(out[a:b], path[a:b].mean(axis=0)[None].repeat(b - a, axis=0), atol=1e-12)
     assert np.abs(np.diff(out, axis=0)).max() < 0.1
     np.testing.assert_array_equal(gait.planted(path, stands, most=0.01), path)
+
+
+def test_a_heel_that_rises_moves_its_joint_on_and_leaves_the_toes_where_they_stand():
+    dragon = Body(Character.load("dragon"))
+    link = dragon.character.link("left_forefoot")
+    pitch = rotation.exp(np.linspace(0.0, 0.8, 30)[:, None] * np.array([0.0, 1.0, 0.0]))
+    turn = rotation.multiply(pitch, dragon.rotations[link])
+    roll = gait.rolled(dragon, "left_forefoot", turn)
+    np.testing.assert_allclose(roll[0], 0.0, atol=1e-12)
+    assert roll[-1, 0] < -0.02
+    still = np.ones(30, dtype=bool)
+    path = gait.planted(np.tile([1.0, 0.2], (30, 1)), still, most=0.5, roll=roll)
+    assert np.ptp(path + roll, axis=0).max() < 1e-12
+    assert path[-1, 0] > path[0, 0]
 
 
 @pytest.mark.parametrize(("name", "role"), LEGS)
@@ -256,3 +270,14 @@ def test_a_leg_without_a_foot_reaches_with_its_end(robot: Body) -> None:
 def test_new_quadrupeds_step_with_all_legs(robot: Body) -> None:
     walks = {role: (entry.walk.source, entry.walk.phase) for role, entry in robot.character.gait.items()}
     assert walks == {"left_foreleg": ("left_leg", 0.25), "right_foreleg": ("right_leg", 0.25)}
+
+
+def test_a_foot_slows_down_before_its_limit_and_is_left_alone_well_inside():
+    paw = Character.load("dragon").joints[Character.load("dragon").joint("left_foreleg_paw")]
+    turns = np.linspace(0.0, 2.0 * paw.swing_limit, 200)
+    eased = limits.ease_ball(paw, rotation.exp(turns[:, None] * np.array([0.0, 1.0, 0.0])))
+    angle = np.linalg.norm(rotation.log(eased), axis=1)
+    free = turns < limits.EASE * paw.swing_limit
+    np.testing.assert_allclose(angle[free], turns[free], atol=1e-9)
+    assert angle.max() <= paw.swing_limit
+    assert np.abs(np.diff(angle, 2)).max() < 0.1 * np.diff(turns)[0]
