@@ -24,8 +24,10 @@ body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1180px;margin:0 aut
 h1{font-size:26px;margin:26px 0 4px}h2{font-size:21px;margin:34px 0 6px;border-top:1px solid #ccc;padding-top:18px}
 h3{font-size:16px;margin:22px 0 6px}table{border-collapse:collapse;font-size:14px}
 th,td{text-align:left;white-space:nowrap;padding:3px 14px 3px 0;border-bottom:1px solid #e6e6e6;vertical-align:top}
-td:last-child{white-space:normal}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th{color:#555;font-weight:600}
-img{max-width:100%;height:auto}figure{display:inline-block;margin:6px 12px 6px 0;vertical-align:top}
+td:last-child{white-space:normal;min-width:16em}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+th{color:#555;font-weight:600;white-space:normal;vertical-align:bottom;max-width:9em}
+img{max-width:100%;height:auto}figure img{max-height:560px;width:auto}
+figure{display:inline-block;margin:6px 12px 6px 0;vertical-align:top}
 figcaption{font-size:13px;color:#555;max-width:420px}a{color:#0072B2}
 .pass{color:#0072B2;font-weight:600}.fail{color:#B54A00;font-weight:600}.faint{color:#666}
 figure:target{outline:3px solid #E69F00}.wide{overflow-x:auto}summary{cursor:pointer;color:#0072B2;margin:8px 0}
