@@ -29,7 +29,9 @@ from motion.errors import MimicError, MimicWarning
 from pipeline import failures, picture, plots, report, report_plots, samples, stages
 
 PAGE, PICTURES, FILM = ROOT / "docs" / "gallery.md", ROOT / "docs" / "images" / "gallery", ROOT / "docs" / "images"
-BODIES = ("humanoid", "atlas", "trex", "dragon")
+WALKERS = ("humanoid", "atlas", "trex", "dragon")
+"""side by side in the film, which the README shows too"""
+BODIES = (*WALKERS, "dog")
 WALK, FILM_NAME, FILM_SIZE = "walk", "bodies.gif", (800, 240)
 """the clip of the film, its name and its pixels"""
 WIDTH, POSES = 900, 6
@@ -39,8 +41,8 @@ POLICY = ROOT / "policies" / "humanoid" / "walk"
 HEAD = """# Gallery
 
 Every sample clip on every body, by `make gallery`: one command a clip, no map edited, no option given. The source is above,
-the bodies below it, each with the limits of quality it breaks; a link in orange is flagged as a contact. T-Rex and dragon
-drive their tails and wings by springs.
+the bodies below it, each with the limits of quality it breaks; a link in orange is flagged as a contact. T-Rex, dragon and
+dog drive their tails and wings by springs.
 
 ![Humanoid, Atlas, T-Rex and dragon walk side by side](images/bodies.gif)
 
@@ -62,7 +64,7 @@ def main() -> None:
             if arguments.only in source.stem:
                 print(source.stem, file=sys.stderr, flush=True)
                 parts.append(draw(source, results))
-        walkers = [results / body / WALK for body in BODIES]
+        walkers = [results / body / WALK for body in WALKERS]
         if all((folder / stages.CLIP).exists() for folder in walkers):
             stages.render(walkers, FILM / FILM_NAME, size=FILM_SIZE, fps=20.0)
     if not arguments.only:
