@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, RootModel
 
 from characters.character import Character
 from motion import files
-from motion.clip import Clip
+from motion.clip import Clip, check_model
 from motion.errors import InputError, MimicError
 from motion.gains import Gains
 from motion.rotation import Array
@@ -27,6 +28,46 @@ PAGE = "report.html"
 FORMAT, VERSION = "mimic-report", 1
 EVIDENCE = ("inertia", "peak_speed", "free_torque_p95", "torque_limit_from")
 """of a joint's gains: kg·m², rad/s, N·m, and where the torque limit comes from"""
+
+
+class Score(BaseModel):
+    """What a page needs of one measurement in evaluation.json."""
+
+    returns: dict[str, dict[str, float | None]]
+    seconds: dict[str, float | None]
+    completed: float
+    joint_error: float
+    place_error: float
+    speed_ratio: float | None = None
+
+
+class Evaluation(BaseModel):
+    """What a page needs of evaluation.json."""
+
+    engine: str
+    episodes: int
+    horizon: float
+    normalized_return: float | None = None
+    synced: Score
+    free: Score | None = None
+    uniform: Score | None = None
+    noisy: Score | None = None
+    zero: Score | None = None
+    chance: Score | None = None
+    rates: dict[str, Score] | None = None
+
+
+class Pushed(BaseModel):
+    """What a page needs of a direction in push.json."""
+
+    by_phase: list[float]
+    median: float
+    worst: float
+    ci95: list[float]
+
+
+class Pushes(RootModel[dict[str, Pushed | str]]):
+    """push.json: directions, and the engine's name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +179,8 @@ def read(folder: Path | str) -> Entry:
         phase=stored.get("phase"),
         gains=Gains.load(folder / GAINS) if (folder / GAINS).exists() else None,
         curve=read_curve(folder / run_folder.METRICS),
-        evaluation=_json(folder / run_folder.EVALUATION),
-        push=_json(folder / run_folder.PUSH),
+        evaluation=_json(folder / run_folder.EVALUATION, Evaluation),
+        push=_json(folder / run_folder.PUSH, Pushes),
         failures=FailureMap.of(folder),
     )
 
@@ -206,12 +247,15 @@ def read_curve(path: Path) -> dict[str, Array]:
         raise InputError(f"expected numbers under names: {error}", where=path) from error
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _json(path: Path, model: type[BaseModel] | None = None) -> dict[str, Any] | None:
+    """A file's object, after a look whether what is needed of it is there; None if there is no such file."""
     if not path.exists():
         return None
     data = files.read_json(path)
     if not isinstance(data, dict):
         raise InputError(f"expected an object, found {type(data).__name__}", where=path)
+    if model is not None:
+        check_model(model, data, path)
     return data
 
 

@@ -65,7 +65,11 @@ class Viewer:
         self._told = self._charted = self._shown = 0.0
         self._changed = False
         self._build()
-        self.open(next(iter(self.entries)))
+        try:
+            self.open(next(iter(self.entries)))
+        except MimicError:
+            self._close()
+            raise
 
     def _build(self) -> None:
         """The controls that every take has."""
@@ -234,10 +238,13 @@ class Viewer:
         """End `run`, and free the port."""
         self._stop.set()
         with self._running:  # the picture being drawn is the last
-            with contextlib.redirect_stdout(io.StringIO()):
-                self.server.stop()
-            if self.live:
-                self.live.close()
+            self._close()
+
+    def _close(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
+        if self.live:
+            self.live.close()
 
 
 def check_address(host: str, port: int) -> None:

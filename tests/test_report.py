@@ -150,7 +150,9 @@ def test_a_bad_clip_does_not_hide_the_others(library: Path, tmp_path: Path, caps
     [
         ("metrics.csv", "samples,reward\n1,much\n", "expected numbers under names"),
         ("evaluation.json", "[]", "expected an object, found list"),
+        ("evaluation.json", '{"synced": 5}', "missing key engine"),
         ("push.json", "{", "not valid JSON"),
+        ("push.json", '{"forward": 3}', "forward"),
         ("failures.json", '{"format": "mimic-failures", "version": 2}', "expected a mimic-failures of version 1"),
     ],
 )

@@ -243,7 +243,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True)
     except FileNotFoundError as problem:
-        raise InputError("no such checkpoint", where=path) from problem
+        raise InputError("no such checkpoint", where=path, hint="`mimic-pipe train CLIP` makes one") from problem
     except Exception as problem:  # torch has no single error for a damaged file
         raise InputError("damaged checkpoint", where=path, hint="train again, or take an older one") from problem
     if not isinstance(content, dict) or content.get("version") != CHECKPOINT:
