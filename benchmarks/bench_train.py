@@ -29,16 +29,17 @@ COLUMNS = (
 
 def measure(name: str, threads: int, environments: int, self_collision: bool, batches: int) -> dict[str, float]:
     """Train a few batches in this process."""
-    from train import engine
+    from train import crew
     from train.engine import EngineSettings
-    from train.env import EnvSettings, ImitationEnv
+    from train.env import ImitationEnv
     from train.folder import Material
-    from train.ppo import Ppo, PpoSettings
+    from train.ppo import Ppo
+    from train.settings import RunSettings
 
-    material = Material.load(CLIP)
     physics = EngineSettings(threads=threads, self_collision=self_collision)
-    world = engine.make(name, material.character, material.preset("soft"), environments, physics)
-    ppo = Ppo(ImitationEnv(world, material.clip, EnvSettings()), PpoSettings())
+    settings = RunSettings(engine=name, environments=environments, physics=physics)
+    envs = crew.muster(Material.load(CLIP), settings, ImitationEnv)
+    ppo = Ppo(envs, settings.learning)
     ppo.iterate()
     wall, cpu, learn = time.perf_counter(), processor_seconds(), 0.0
     for _ in range(batches):
@@ -46,7 +47,7 @@ def measure(name: str, threads: int, environments: int, self_collision: bool, ba
     count = batches * ppo.settings.steps * environments
     wall, cpu = time.perf_counter() - wall, processor_seconds() - cpu
     size = resident_kilobytes()
-    world.close()
+    crew.dismiss(envs)
     return {"rate": count / wall, "cpu": 1e6 * cpu / count, "share": learn / wall, "megabytes": size / 1024}
 
 

@@ -99,10 +99,12 @@ def test_a_run_folder_holds_everything(source: Path, tmp_path: Path):
     assert again.normalized_return == found.normalized_return
 
 
-def test_resuming_equals_never_having_stopped(source: Path, tmp_path: Path):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_resuming_equals_never_having_stopped(source: Path, tmp_path: Path, threads: int):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(source, whole)
-    train(source, parts, replace(SMALL, samples=64))
+    chosen = replace(SMALL, physics=EngineSettings(threads=threads))
+    train(source, whole, chosen)
+    train(source, parts, replace(chosen, samples=64))
     resume(parts, samples=SMALL.samples)
     a, b = load_policy(whole / "checkpoint.pt"), load_policy(parts / "checkpoint.pt")
     for (name, one), other in zip(a.state_dict().items(), b.state_dict().values(), strict=True):

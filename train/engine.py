@@ -28,7 +28,7 @@ class EngineSettings:
     self_collision: bool = False
     """links collide with each other (character.toml's `self_collision` decides by default)"""
     threads: int = 2
-    """simulation threads or worker processes"""
+    """simulation threads or worker processes; a training shares them out between two crews (`train.crew`)"""
     fixed_root: bool = False
     """the root stays where `Engine.reset` puts it: servos are tried out on a body held in the air"""
 
@@ -85,9 +85,18 @@ class Engine(Protocol):
 
 
 def make(
-    name: str, character: Character, gains: dict[str, JointGain], count: int, settings: EngineSettings | None = None
+    name: str,
+    character: Character,
+    gains: dict[str, JointGain],
+    count: int,
+    settings: EngineSettings | None = None,
+    *,
+    aside: bool = False,
 ) -> Engine:
     """An engine by name.
+
+    Args:
+        aside: other threads of this process shall get on while it simulates, even if it does so on a single one.
 
     Raises:
         InputError: no such engine, or gains that miss a joint of the body.
@@ -107,5 +116,5 @@ def make(
     if name == "pybullet":
         from train.engine_pybullet import PybulletEngine
 
-        return PybulletEngine(character, gains, count, settings)
+        return PybulletEngine(character, gains, count, settings, aside=aside)
     raise InputError(f"no engine {name!r}", hint=nearest(name, ENGINES))

@@ -326,9 +326,21 @@ def _wxyz(xyzw: Array) -> Array:
 
 
 class PybulletEngine:
-    """`train.engine.Engine` by PyBullet: in this process with one thread, else in as many worker processes."""
+    """`train.engine.Engine` by PyBullet: in this process with one thread, else in as many worker processes.
 
-    def __init__(self, character: Character, gains: dict[str, JointGain], count: int, settings: EngineSettings):
+    Args:
+        aside: in a worker process with one thread too, since PyBullet lets no other thread of its process get on.
+    """
+
+    def __init__(
+        self,
+        character: Character,
+        gains: dict[str, JointGain],
+        count: int,
+        settings: EngineSettings,
+        *,
+        aside: bool = False,
+    ):
         self.character, self.settings, self.count = character, settings, count
         self._folder = tempfile.TemporaryDirectory(prefix="mimic-pybullet-")
         plan = _Plan(character, str(urdf_text.write(character, Path(self._folder.name))), gains, settings)
@@ -340,7 +352,7 @@ class PybulletEngine:
         self._worlds: _Worlds | None = None
         self._workers: list[_Worker] = []
         workers = min(settings.threads, count)
-        if workers == 1:
+        if workers == 1 and not aside:
             self._worlds = _Worlds(plan, self._shared)
         else:
             ends = [k * count // workers for k in range(workers + 1)]

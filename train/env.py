@@ -73,7 +73,7 @@ class ImitationEnv:
     environments are reset at once.
     """
 
-    def __init__(self, engine: Engine, clip: Clip, settings: EnvSettings, seed: int = 0):
+    def __init__(self, engine: Engine, clip: Clip, settings: EnvSettings, seed: int | list[int] = 0):
         self.engine, self.clip, self.settings = engine, clip, settings
         self.character, self.layout = engine.character, engine.character.layout
         if [(j.name, j.type) for j in clip.joints] != [(j.name, j.type) for j in self.character.specs]:

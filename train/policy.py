@@ -56,6 +56,9 @@ def mlp(sizes: list[int], last: float) -> nn.Sequential:
 class Policy(nn.Module):
     """Actor and critic on normalised observations; one log-std per action."""
 
+    LOG_DENSITY = 0.9189385332046727
+    """½ log 2π"""
+
     def __init__(self, observations: int, actions: int, hidden: tuple[int, ...] = (256, 128), log_std: float = -2.2):
         super().__init__()
         self.normaliser = Normaliser(observations)
@@ -75,4 +78,4 @@ class Policy(nn.Module):
         """Log density (B,) of actions (B, A)."""
         mean = self.actor(normal)
         z = (action - mean) * torch.exp(-self.log_std)
-        return -0.5 * (z**2).sum(dim=1) - self.log_std.sum() - 0.5 * mean.shape[1] * 1.8378770664093453
+        return -0.5 * (z**2).sum(dim=1) - self.log_std.sum() - self.LOG_DENSITY * mean.shape[1]

@@ -17,6 +17,7 @@ from motion.errors import InputError, SolveError
 from motion.rotation import Array
 from train import engine, push
 from train import settings as configs
+from train.crew import dismiss, muster
 from train.disturbance import NONE
 from train.env import REASONS, ImitationEnv
 from train.evaluate import OTHER_RATES, REPORTED, Evaluation, actor, evaluate
@@ -141,11 +142,16 @@ class _WatchedEnv(ImitationEnv):
             self._phases += (self.phase_at(self.when[out[2]]),)
         return out
 
-    def fall_phase(self) -> float:
-        """Middle of the twentieth of the clip in which most were since this was asked last; nan if none was."""
-        counts, edges = np.histogram(np.concatenate([*self._phases, np.zeros(0)]), PHASE_BINS, (0.0, 1.0))
-        self._phases = ()
-        return float(edges[:2].mean() + edges[np.argmax(counts)]) if counts.any() else float("nan")
+    def take_phases(self) -> Array:
+        """Those since this was asked last."""
+        phases, self._phases = np.concatenate([*self._phases, np.zeros(0)]), ()
+        return phases
+
+
+def _fall_phase(envs: list[_WatchedEnv]) -> float:
+    """Middle of the twentieth of the clip in which most episodes were cut short since this was asked last; nan if none."""
+    counts, edges = np.histogram(np.concatenate([env.take_phases() for env in envs]), PHASE_BINS, (0.0, 1.0))
+    return float(edges[:2].mean() + edges[np.argmax(counts)]) if counts.any() else float("nan")
 
 
 def _stage(
@@ -161,16 +167,15 @@ def _stage(
 ) -> int:
     """Learn under one stage's settings from ``done`` to ``border`` samples; a checkpoint a minute. Returns the samples."""
     now = settings.at(done)
-    world = engine.make(now.engine, material.character, material.preset(now.preset), now.environments, now.physics)
+    envs = muster(material, now, _WatchedEnv)
     try:
-        env = _WatchedEnv(world, material.clip, now.task, now.seed)
-        ppo = Ppo(env, now.learning, now.seed)
+        ppo = Ppo(envs, now.learning, now.seed)
         if done:
             ppo.load(out / CHECKPOINT)
         ppo.save(out / CHECKPOINT)  # a folder that cannot be written to is found now, not after a minute
         start = saved = filmed = time.monotonic()
         while ppo.samples < border:
-            figures = {"samples": 0.0, **ppo.iterate(), "fall_phase": env.fall_phase()}
+            figures = {"samples": 0.0, **ppo.iterate(), "fall_phase": _fall_phase(envs)}
             clock = time.monotonic()
             figures |= {"samples": float(ppo.samples), "seconds": log.seconds + clock - start}
             log.write(figures)
@@ -190,7 +195,7 @@ def _stage(
         log.seconds += time.monotonic() - start
         return ppo.samples
     finally:
-        world.close()
+        dismiss(envs)
 
 
 def _check_physics(material: Material, settings: RunSettings) -> None:

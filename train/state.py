@@ -9,7 +9,6 @@ import numpy as np
 
 from characters import kinematics
 from characters.character import Character
-from motion import rotation
 from motion.rotation import Array
 
 
@@ -44,29 +43,37 @@ class State:
 
 def state_of(character: Character, qpos: Array, qvel: Array) -> State:
     """Forward kinematics and velocities for qpos ``(N, nq)``, qvel ``(N, nv)``."""
-    pose = kinematics.forward(character, qpos)
-    positions, rotations, body = pose.positions, pose.rotations, _Body.of(character)
-    count = len(qpos)
+    pose, body = kinematics.forward(character, qpos), _Body.of(character)
     # frames last: one contiguous row of bodies per number, as forward kinematics computes
-    linear, angular = np.empty((2, len(character.links), 3, count))
-    place = positions.transpose(1, 2, 0)
-    own = np.empty((count, len(character.joints), 3))
-    own[:, body.balls] = qvel[:, body.ball_columns]
-    own[:, body.hinges] = qvel[:, body.hinge_columns, None] * body.axes
-    own = rotation.rotate(rotations[:, 1:], own).transpose(1, 2, 0)
-    linear[0], angular[0] = qvel[:, :3].T, rotation.rotate(rotations[:, 0], qvel[:, 3:6]).T
-    for joint, turn in zip(character.joints, own, strict=True):
-        np.add(angular[joint.parent], turn, out=angular[joint.child])
+    place, turn, speed = pose.positions.transpose(1, 2, 0), pose.rotations.transpose(1, 2, 0), qvel.T
+    own = np.empty((len(character.links), 3, len(qpos)))
+    own[0] = speed[3:6]
+    own[1 + body.balls] = speed[body.ball_columns]
+    own[1 + body.hinges] = speed[body.hinge_columns, None] * body.axes[:, :, None]
+    linear, angular = np.empty_like(own), _rotate(turn, own)
+    linear[0] = speed[:3]
     for joint in character.joints:
         a, b = joint.parent, joint.child
+        angular[b] += angular[a]
         np.add(linear[a], _cross(angular[a], place[b] - place[a]), out=linear[b])
-    arm = rotation.rotate(rotations, body.com)
-    com = np.einsum("l,nli->ni", body.share, positions + arm)
-    moving = linear + np.stack(_cross(angular.swapaxes(0, 1), arm.transpose(2, 1, 0)), axis=1)
+    arm = _rotate(turn, body.com[:, :, None])
+    com = np.einsum("l,lin->ni", body.share, place + arm)
+    moving = linear + np.stack(_cross(angular.swapaxes(0, 1), arm.swapaxes(0, 1)), axis=1)
     com_velocity = np.einsum("l,lin->ni", body.share, moving)
-    return State(
-        qpos, qvel, positions, rotations, linear.transpose(2, 0, 1), angular.transpose(2, 0, 1), com, com_velocity
-    )
+    linear, angular = linear.transpose(2, 0, 1), angular.transpose(2, 0, 1)
+    return State(qpos, qvel, pose.positions, pose.rotations, linear, angular, com, com_velocity)
+
+
+def _rotate(q: Array, v: Array) -> Array:
+    """Vectors (L, 3, N) or (L, 3, 1) rotated by q (L, 4, N): `rotation.rotate`, frames last."""
+    w, x, y, z = q.swapaxes(0, 1)
+    a, b, c = v.swapaxes(0, 1)
+    tx, ty, tz = 2.0 * (y * c - z * b), 2.0 * (z * a - x * c), 2.0 * (x * b - y * a)
+    out = np.empty((len(q), 3, q.shape[-1]))
+    out[:, 0] = a + w * tx + y * tz - z * ty
+    out[:, 1] = b + w * ty + z * tx - x * tz
+    out[:, 2] = c + w * tz + x * ty - y * tx
+    return out
 
 
 def _cross(a: Array, b: Array) -> tuple[Array, Array, Array]:
