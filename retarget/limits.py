@@ -13,7 +13,9 @@ MARGIN = np.deg2rad(0.01)
 """How far inside a limit results are put, so that rounding in a file does not cross it."""
 
 EASE = 0.6
-"""Share of its swing limit from which on a foot that is turned towards it slows down."""
+"""Share of its limit from which on a foot that is turned towards it slows down."""
+FADING = np.deg2rad(100.0)
+"""angle from which on less and less of it is done"""
 
 
 def clamp_ball(joint: Joint, local: Array, *, over_time: bool = False) -> Array:
@@ -37,14 +39,30 @@ def clamp_ball(joint: Joint, local: Array, *, over_time: bool = False) -> Array:
 
 
 def ease_ball(joint: Joint, local: Array) -> Array:
-    """Ball rotations ``(T, 4)`` whose swing slows down before its limit instead of stopping dead there."""
+    """Ball rotations ``(T, 4)`` whose swing and twist slow down before their limits instead of stopping dead there.
+
+    What is asked half a turn away has no side any more: towards there it fades.
+    """
     swing, twist = rotation.swing_twist(local, joint.twist_axis)
     vector = rotation.log(swing)
     angle = np.linalg.norm(vector, axis=-1)
-    free, room = EASE * joint.swing_limit, (1.0 - EASE) * joint.swing_limit
-    eased = np.where(angle > free, free + room * np.tanh((angle - free) / room), angle)
+    eased = _known(angle) * _eased(angle, joint.swing_limit)
+    twist = _known(angle) * _known(np.abs(twist)) * np.sign(twist) * _eased(np.abs(twist), np.where(twist < 0, -joint.lower, joint.upper))
     swing = rotation.exp((eased / np.maximum(angle, 1e-9))[..., None] * vector)
     return rotation.multiply(swing, rotation.from_axis_angle(joint.twist_axis, twist))
+
+
+def _known(angle: Array) -> Array:
+    """1 for angles ``(T,)`` up to `FADING`, 0 at half a turn."""
+    share = np.clip((angle - FADING) / (np.pi - FADING), 0.0, 1.0)
+    return 0.5 + 0.5 * np.cos(np.pi * share)
+
+
+def _eased(angle: Array, limit: Array | float) -> Array:
+    """Angles ``(T,)`` ≥ 0, from `EASE` of a limit on ever slower, and never beyond it."""
+    limit = np.maximum(limit, 1e-9)
+    free, room = EASE * limit, (1.0 - EASE) * limit
+    return np.where(angle > free, free + room * np.tanh((angle - free) / room), angle)
 
 
 def clamp_hinges(character: Character, qpos: Array) -> Array:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from retarget.body import Body
 
 UP = np.array([0.0, 0.0, 1.0])
-TIPPED, STANDING = 0.5, 0.85
+TIPPED, STANDING = -0.5, 0.5
 """Cosines of the tilt from which a trunk is not kept level any more, and up to which it fully is."""
 ROOM = 0.8
 """share of its swing limit a following joint may use"""
@@ -40,7 +40,8 @@ def steady(turns: Array, entry: SteadyEntry, fps: float) -> Array:
     """Orientations ``(T, 4)`` relative to standing upright, made calmer.
 
     Smoothed by a Gaussian over ``entry.time`` (of quaternions: a mean of neighbours), then ``entry.level`` of pitch and roll is
-    taken away as long as the body is upright: a somersault stays one.
+    taken away as long as the body is more or less upright: a bow does not put a long neck into the ground, a somersault stays
+    one.
     """
     sigma = entry.time * fps
     if sigma > 0.3 and len(turns) > 1:

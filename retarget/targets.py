@@ -39,6 +39,8 @@ CLEARANCE_TIME = 0.025
 """seconds, standard deviation of the smoothing of foot heights: they are the minimum over several points, with corners"""
 ROOM_SHARE, ROOM = 0.5, 0.008
 """while the other foot stands, a swinging one is lifted this share more, at most so many metres: a sole needs room"""
+FOOT_TIME = 0.02
+"""seconds, standard deviation of the smoothing of how a foot is turned on a leg that follows it"""
 HEADING_TIME = 0.5
 """seconds, standard deviation of the smoothing of the heading across which feet stand apart"""
 
@@ -334,7 +336,9 @@ def _legs(
             base = rotation.multiply(above[leg.links[-2]], joint.rotation)
             turn = turns[role]
             if joint.type == "ball":
-                turn = rotation.multiply(base, limits.ease_ball(joint, rotation.relative(base, turn)))
+                local = limits.ease_ball(joint, rotation.relative(base, turn))
+                local = rotation.normalize(slow(rotation.continuous(local), FOOT_TIME * source.motion.fps))
+                turn = rotation.multiply(base, local)
             put(leg.links[-1], turn, role, settings.foot, settings.foot)
     return crouch, share
 
