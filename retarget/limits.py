@@ -47,7 +47,12 @@ def ease_ball(joint: Joint, local: Array) -> Array:
     vector = rotation.log(swing)
     angle = np.linalg.norm(vector, axis=-1)
     eased = _known(angle) * _eased(angle, joint.swing_limit)
-    twist = _known(angle) * _known(np.abs(twist)) * np.sign(twist) * _eased(np.abs(twist), np.where(twist < 0, -joint.lower, joint.upper))
+    twist = (
+        _known(angle)
+        * _known(np.abs(twist))
+        * np.sign(twist)
+        * _eased(np.abs(twist), np.where(twist < 0, -joint.lower, joint.upper))
+    )
     swing = rotation.exp((eased / np.maximum(angle, 1e-9))[..., None] * vector)
     return rotation.multiply(swing, rotation.from_axis_angle(joint.twist_axis, twist))
 
