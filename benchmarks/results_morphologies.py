@@ -80,8 +80,8 @@ follow the hind feet a quarter of the stride later in a walk, cross-wise at once
 The keyframe walks are on the body they are written for. A number in bold breaks the limit; – was not measured. Torque
 ratio has a limit in walks alone (1), as has *stance*, each foot's share of the clip (30 %); root residual and speed have
 none. *Footfalls* are the order of the middles of stance in a loop of one stride (L, R: left, right; F, H: fore, hind),
-and the gait they make. *Tail*: range of its tip's heading against the root's, and how much later its last joint bends than its first;
-*wings*: greatest range of a wing's joint."""
+and the gait they make. *Tail*: range of its tip's heading against the root's, and how much later its last joint bends
+than its first; *wings*: greatest range of a wing's joint."""
 
 
 @dataclass(frozen=True, slots=True)
