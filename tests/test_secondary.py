@@ -40,8 +40,22 @@ def test_level_takes_pitch_and_roll_and_keeps_yaw():
 
 
 def test_a_somersault_stays_one():
-    turns = rotation.exp(np.array([[0.0, 1.0, 0.0]]) * np.linspace(1.1, 2 * np.pi - 1.1, 50)[:, None])
-    assert rotation.angle(secondary.steady(turns, SteadyEntry(level=1.0), FPS), turns).max() < 1e-6
+    """Upside down nothing is taken away, and the way there is one smooth full turn."""
+    tilt = np.linspace(0.0, 2 * np.pi, 200)
+    turns = rotation.exp(np.array([[0.0, 1.0, 0.0]]) * tilt[:, None])
+    out = secondary.steady(turns, SteadyEntry(level=0.8), FPS)
+    over = (tilt > 2.1) & (tilt < 2 * np.pi - 2.1)
+    assert rotation.angle(out[over], turns[over]).max() < 1e-6
+    steps = rotation.log(rotation.relative(out[:-1], out[1:]))[:, 1]
+    assert steps.sum() == pytest.approx(2 * np.pi)
+    assert steps.min() > 0
+    assert steps.max() < 3.0 * tilt[1]
+
+
+def test_a_bow_is_levelled():
+    bow = rotation.exp(np.array([[0.0, np.deg2rad(85.0), 0.0]]))
+    up = rotation.rotate(secondary.steady(bow, SteadyEntry(level=0.8), FPS), secondary.UP)[0, 2]
+    assert np.arccos(up) < np.deg2rad(55.0)
 
 
 def test_smoothing_damps_a_wave_as_a_gaussian_does():
