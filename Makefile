@@ -113,7 +113,7 @@ $(BASE): .venv/.made pyproject.toml constraints.txt
 	@echo "installing what retargeting needs" >&2
 	@$(PIP) --editable .
 	@touch $@
-$(DEV): $(BASE)
+$(DEV): $(TRAIN)
 	@echo "installing what the tests need" >&2
 	@$(PIP) --editable '.[dev]'
 	@touch $@

@@ -32,21 +32,31 @@ class Overlaps:
         self.seen = np.zeros(frames, dtype=bool)
         """(T,) frames that have overlapped"""
 
-    def add(self, rows: Rows, placed: Placed, qpos: Array, weight: float) -> None:
-        """Add rows for qpos ``(T, nq)``, ``weight`` per squared metre of overlap."""
+    def add(self, rows: Rows, placed: Placed, qpos: Array, weight: float, swing: dict[int, Array]) -> None:
+        """Add rows for qpos ``(T, nq)``, ``weight`` per squared metre of overlap.
+
+        Args:
+            swing: foot link → (T,) how free it is, 0 in stance. A standing foot cannot give way, nor another leap over it:
+                between feet prints and clearance decide, as far as either stands.
+        """
         at = np.flatnonzero(self.seen) if self.looked % EVERY else np.arange(len(qpos))
         self.looked += 1
         found = dynamics.overlaps(self.character, qpos[at]).deeper(ALLOWED)
         if len(found.frame) == 0:
             return
+        free = np.full((len(self.character.links), len(qpos)), -1.0)  # no foot
+        for link, share in swing.items():
+            free[link] = share
         frame = at[found.frame]
         self.seen[frame] = True
         depth = np.minimum(found.depth - ALLOWED, DEEPEST)
+        least = free[found.links, frame[:, None]].min(axis=1)
+        weights = weight * np.where(least < 0, 1.0, least)
         arm = found.point - placed.root.T[frame]
         line = np.concatenate([np.cross(arm, found.normal), found.normal], axis=1)  # the rows' coefficients
-        matrix = 2.0 * weight * line[:, :, None] * line[:, None, :]
-        force = weight * depth[:, None] * line
+        matrix = 2.0 * weights[:, None, None] * line[:, :, None] * line[:, None, :]
+        force = (weights * depth)[:, None] * line
         for link, sign in ((found.links[:, 0], -1.0), (found.links[:, 1], 1.0)):
             np.add.at(rows.matrix.transpose(0, 3, 1, 2), (link, frame), matrix)
             np.add.at(rows.vector.transpose(0, 2, 1), (link, frame), sign * force)
-        np.add.at(rows.cost, frame, weight * depth**2)
+        np.add.at(rows.cost, frame, weights * depth**2)

@@ -209,6 +209,7 @@ def _descend(
     layout, tree = character.layout, Tree(character)
     smooth = Smoothness(tree, len(qpos), targets.fps, settings, np.isin(tree.link, _bridge(character)))
     damping, best, overlaps = damping.copy(), None, Overlaps(character, len(qpos))
+    reach = round(settings.smooth_time * targets.fps)
     moving, wanted = ~held, np.ascontiguousarray(targets.rotations.transpose(1, 2, 0))
     for k in range(begun, begun + settings.iterations):
         stage = _stage(settings, k)
@@ -217,7 +218,7 @@ def _descend(
         _turns(rows, placed, targets, wanted)
         _root(rows, placed, targets)
         footprints.add(rows, placed, stage)
-        overlaps.add(rows, placed, qpos, stage.self_overlap)
+        overlaps.add(rows, placed, qpos, stage.self_overlap, footprints.swing)
         matrix, right = rows.normal_equations(tree, tree.columns(placed))
         limits.add(character, tree, qpos, matrix, right, stage.limit)
         correction = layout.difference(targets.qpos, qpos)
@@ -225,9 +226,10 @@ def _descend(
         now = rows.cost + np.einsum("tn,tn->t", correction, pull)
         if stage.pin == settings.pin:
             if best is not None:  # a frame that got worse tries a smaller step
-                worse = (now > best.cost * (1 + SLACK)) & ~held
+                share = _around(now, reach) / np.maximum(_around(best.cost, reach), 1e-12)
+                worse = (share > 1 + SLACK) & ~held
                 damping = np.clip(np.where(worse, RAISE, LOWER) * damping, settings.damping, HELD)
-                failed = ndimage.binary_dilation(now > best.cost * FAILED, iterations=2) & ~held
+                failed = (share > FAILED) & ~held
                 if failed.any():
                     best.restore(np.flatnonzero(failed), qpos, matrix, right, now)
                     correction = layout.difference(targets.qpos, qpos)
@@ -250,6 +252,11 @@ def _descend(
     return qpos, moving, damping
 
 
+def _around(cost: Array, reach: int) -> Array:
+    """Cost ``(T,)`` of each frame and its neighbours up to ``reach`` frames away."""
+    return ndimage.uniform_filter1d(cost, 2 * reach + 1, mode="constant")
+
+
 def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
     """Settings of one step: contacts begin weak and well damped, or a stretched leg would be thrown about to reach a print."""
     share = min(1.0, settings.first_contact * settings.growth**iteration)
@@ -257,6 +264,7 @@ def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
         settings,
         pin=settings.pin * share,
         ground=settings.ground * share,
+        self_overlap=settings.self_overlap * share,
         damping=max(settings.damping, settings.first_damping * settings.growth**-iteration),
     )
 

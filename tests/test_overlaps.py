@@ -10,7 +10,7 @@ from characters.character import Character
 from motion import rotation
 from motion.rotation import Array
 from retarget.assemble import Placed, Rows, Tree
-from retarget.overlaps import ALLOWED, Overlaps
+from retarget.overlaps import ALLOWED, DEEPEST, Overlaps
 from retarget.solve import SolveSettings, solve
 from retarget.targets import Targets
 
@@ -50,9 +50,9 @@ def aimed(body: Character, qpos: Array) -> Targets:
     )
 
 
-def rows_at(body: Character, qpos: Array, weight: float) -> Rows:
+def rows_at(body: Character, qpos: Array, weight: float, swing: dict[int, Array] | None = None) -> Rows:
     rows = Rows(len(body.links), len(qpos))
-    Overlaps(body, len(qpos)).add(rows, Placed.of(kinematics.forward(body, qpos)), qpos, weight)
+    Overlaps(body, len(qpos)).add(rows, Placed.of(kinematics.forward(body, qpos)), qpos, weight, swing or {})
     return rows
 
 
@@ -109,3 +109,20 @@ def test_a_thigh_leaves_the_chest_smoothly(trex: Character) -> None:
     assert dynamics.self_penetration(trex, done).max() < ALLOWED + 0.002
     moved = trex.layout.difference(without, done)
     assert np.abs(np.diff(moved, 2, axis=0)).max() < 0.02
+
+
+def test_between_feet_prints_decide_while_one_stands() -> None:
+    """Legs turned inward until the feet overlap: they push each other apart only as far as both swing."""
+    body = Character.load("atlas")
+    qpos = np.repeat(body.rest[None], FRAMES, axis=0)
+    for joint, angle in (("left_hip", -0.1), ("right_hip", 0.1)):
+        at = body.layout.qpos_at[body.joint(joint)]
+        qpos[:, at : at + 4] = rotation.from_axis_angle(np.array([1.0, 0.0, 0.0]), np.float64(angle))
+    left, right = (body.link(foot) for foot in body.feet)
+    found = dynamics.overlaps(body, qpos).deeper(ALLOWED)
+    between = np.isin(found.links, (left, right)).all(axis=1)
+    assert between.any()
+    pushed = np.bincount(found.frame, np.where(between, np.minimum(found.depth - ALLOWED, DEEPEST) ** 2, 0.0), FRAMES)
+    free = {left: np.linspace(0.0, 1.0, FRAMES), right: np.linspace(0.0, 0.5, FRAMES)}
+    whole, part = (rows_at(body, qpos, 1.0, swing).cost for swing in ({}, free))
+    np.testing.assert_allclose(whole - part, pushed * (1.0 - free[right]), atol=1e-12)

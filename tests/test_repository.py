@@ -49,6 +49,12 @@ def test_every_dependency_is_pinned():
     assert wanted <= pins
 
 
+def test_the_tests_have_torch():
+    """Without it those of training, reports and policies would be skipped, and nobody would know."""
+    assert re.search(r"^test: \$\(DEV\)", MAKEFILE, flags=re.MULTILINE)
+    assert re.search(r"^\$\(DEV\): \$\(TRAIN\)$", MAKEFILE, flags=re.MULTILINE)
+
+
 def test_every_make_target_is_phony():
     targets = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, flags=re.MULTILINE))
     phony = set(re.search(r"^\.PHONY:((?:.*\\\n)*.*)$", MAKEFILE, flags=re.MULTILINE)[1].replace("\\\n", " ").split())
