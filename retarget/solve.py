@@ -52,7 +52,7 @@ class SolveSettings:
     """rounds at the most, all but the first only on the frames that still move"""
     context: float = 0.1
     """seconds around such frames that may move with them"""
-    tolerance: float = 0.03
+    tolerance: float = 0.015
     """a frame moved by less than this (rad, m) in a step has settled"""
     step: float = 0.3
     """largest change of one coordinate in one step, rad or m"""
@@ -264,7 +264,6 @@ def _stage(settings: SolveSettings, iteration: int) -> SolveSettings:
         settings,
         pin=settings.pin * share,
         ground=settings.ground * share,
-        self_overlap=settings.self_overlap * share,
         damping=max(settings.damping, settings.first_damping * settings.growth**-iteration),
     )
 
