@@ -8,12 +8,14 @@ body's own and qpos and qvel need no translation. Joints have no armature, dampi
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from mujoco import rollout
 
 from characters.body import Shape
 from characters.character import Character
@@ -219,31 +221,50 @@ def implicit_acceleration(
         was: (T, nv) qvel one step earlier; NaN where that is unknown, and the rest is then nothing.
         applied: (T, nv) generalised forces of that step, damping included.
     """
-    compiled = model(character)
-    data = mujoco.MjData(compiled)
-    place, speed, mass = data.qpos, data.qvel, data.M  # views: looking them up takes as long as a call
-    diagonal, added = compiled.M_rowadr + compiled.M_rownnz - 1, timestep * damping
-    bias, inertial, out = np.empty(compiled.nv), np.empty(compiled.nv), np.empty((len(qpos), compiled.nv))
-    known = np.isfinite(was[:, 0])
-    change = (qvel - was) / timestep
-    # where the last step is known, bias cancels: it is in the rest too
-    forces = (torque - damping * qvel - np.where(known[:, None], applied, 0.0))[:, None]
-    for t in range(len(qpos)):
-        place[:], speed[:] = qpos[t], qvel[t]
-        mujoco.mj_kinematics(compiled, data)
-        mujoco.mj_comPos(compiled, data)
-        mujoco.mj_makeM(compiled, data)
-        if known[t]:
-            mujoco.mj_mulM(compiled, data, inertial, change[t])
-            forces[t] += inertial
-        else:
-            mujoco.mj_comVel(compiled, data)
-            mujoco.mj_rne(compiled, data, 0, bias)
-            forces[t] -= bias
-        mass[diagonal] += added
-        mujoco.mj_factorM(compiled, data)
-        mujoco.mj_solveM(compiled, data, out[t : t + 1], forces[t])
-    return out
+    if character not in _solvers:
+        _solvers[character] = _Solver(character)
+    known = np.isfinite(was[:, :1])
+    change = np.where(known, qvel - was, 0.0) / timestep
+    # where the last step is known, bias cancels: it is in the rest too. And M·change = (M + Δt·D)·change − Δt·D·change
+    forces = torque - damping * (qvel + timestep * change) - np.where(known, applied, 0.0)
+    new = np.flatnonzero(~known)
+    if len(new):
+        forces[new] -= inverse_dynamics(character, qpos[new], qvel[new], np.zeros((len(new), qvel.shape[1])))
+    return change + _solvers[character].solve(qpos, forces, damping, timestep)
+
+
+class _Solver:
+    """(M + Δt·D)⁻¹ of many poses: a step of bodies at rest, without gravity, that only these forces act on."""
+
+    def __init__(self, character: Character):
+        self.model = copy.copy(model(character))
+        self.model.opt.gravity[:] = 0.0
+        self.model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER  # implicit in the damping
+        self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        self.data = mujoco.MjData(self.model)
+        self.size = mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self.rollout = rollout.Rollout(nthread=0)
+
+    def solve(self, qpos: Array, forces: Array, damping: Array, timestep: float) -> Array:
+        """Accelerations ``(T, nv)``."""
+        count, nq, nv = len(qpos), self.model.nq, self.model.nv
+        self.model.dof_damping[:], self.model.opt.timestep = damping, timestep
+        before, after = np.zeros((count, self.size)), np.empty((count, 1, self.size))
+        before[:, 1 : 1 + nq] = qpos
+        self.rollout.rollout(
+            [self.model] * count,
+            [self.data],
+            before,
+            np.ascontiguousarray(forces[:, None]),
+            control_spec=int(mujoco.mjtState.mjSTATE_QFRC_APPLIED),
+            skip_checks=True,
+            nstep=1,
+            state=after,
+        )
+        return after[:, 0, 1 + nq : 1 + nq + nv] / timestep
+
+
+_solvers: weakref.WeakKeyDictionary[Character, _Solver] = weakref.WeakKeyDictionary()
 
 
 def self_penetration(character: Character, qpos: Array) -> Array:

@@ -165,7 +165,8 @@ class _Worlds:
     def _read(self) -> None:
         """Where the bodies are now, into the shared qpos and qvel."""
         qpos, qvel = self.shared.qpos, self.shared.qvel
-        raw = np.array([body.state() for body in self.bodies])
+        raw = np.fromiter(chain.from_iterable(body.state() for body in self.bodies), dtype=np.float64)
+        raw = raw.reshape(len(self.bodies), -1)
         turn = rotation.normalize(rotation.multiply(_wxyz(raw[:, 3:7]), rotation.conjugate(self.root_axes)))
         arm, angular = rotation.rotate(turn, self.root_com), raw[:, 10:13]
         qpos[:, :3], qpos[:, 3:7] = raw[:, :3] - arm, turn
@@ -285,13 +286,13 @@ class _Body:
         at, _ = pybullet.getBasePositionAndOrientation(self.id, physicsClientId=self.client)
         pybullet.applyExternalForce(self.id, -1, force, at, pybullet.WORLD_FRAME, physicsClientId=self.client)
 
-    def state(self) -> list[float]:
+    def state(self) -> Iterator[float]:
         """Base place 3, turn 4, velocities 3 and 3; joint positions; joint velocities."""
         place, turn = pybullet.getBasePositionAndOrientation(self.id, physicsClientId=self.client)
         linear, angular = pybullet.getBaseVelocity(self.id, physicsClientId=self.client)
         joints = pybullet.getJointStatesMultiDof(self.id, self.joints, physicsClientId=self.client)
         q, u, _, _ = zip(*joints, strict=True)
-        return [*place, *turn, *linear, *angular, *chain.from_iterable(q), *chain.from_iterable(u)]
+        return chain(place, turn, linear, angular, chain.from_iterable(q), chain.from_iterable(u))
 
 
 def _spans(at: np.ndarray, widths: np.ndarray) -> list[tuple[int, int]]:
