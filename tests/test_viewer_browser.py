@@ -77,24 +77,38 @@ def orange(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def viewer(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """Starts a viewer of some paths, and stops it at the end."""
     pytest.importorskip("viser", reason="the viewer is an extra")
-    pytest.importorskip("torch", reason="policies need torch")
     from pipeline import viewer as module
 
     monkeypatch.setattr(module, "RATE", 20.0)  # a browser that draws on the processor need not keep up with more
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = module.Viewer(playlist.find([POLICY / "clip.json", WAVE, POLICY]), host="127.0.0.1", port=port)
-    thread = threading.Thread(target=made.run, daemon=True)
-    thread.start()
-    yield made
-    made.stop()
-    thread.join(10)
+    running: list = []
+
+    def start(*paths: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        made = module.Viewer(playlist.find(paths), host="127.0.0.1", port=port)
+        thread = threading.Thread(target=made.run, daemon=True)
+        thread.start()
+        running.append((made, thread))
+        return made
+
+    yield start
+    for made, thread in running:
+        made.stop()
+        thread.join(10)
 
 
-def test_the_viewer_plays_scrubs_switches_and_pushes(browser, viewer):
+def unharmed(tab: Tab, viewer) -> bool:
+    """Whether nothing went wrong in the browser, and it asked for nothing from outside."""
+    own = (viewer.url, "blob:", "data:", viewer.url.replace("http", "ws"))
+    return not tab.wrong and all(url.startswith(own) for url in tab.asked)
+
+
+def test_the_viewer_plays_scrubs_and_switches(browser, serve):
+    viewer = serve(POLICY / "clip.json", WAVE)
     tab = Tab(browser)
     page = tab.page
     page.goto(viewer.url)
@@ -120,19 +134,27 @@ def test_the_viewer_plays_scrubs_switches_and_pushes(browser, viewer):
     picker = page.get_by_label("Clip")
     picker = picker.first if picker.count() else page.get_by_role("textbox").first
     picker.click()
-    page.get_by_role("option", name="humanoid/walk", exact=True).last.click()
-    tab.wait(lambda: viewer.live is not None, "switching to the policy")
+    page.get_by_role("option", name="wave.keyframes.toml", exact=True).last.click()
+    tab.wait(lambda: viewer.take.name.startswith("wave"), "switching to the keyframes")
+    page.get_by_text("wave on humanoid").wait_for()
+    assert unharmed(tab, viewer)
+    tab.context.close()
+
+
+def test_a_running_policy_is_pushed(browser, serve):
+    pytest.importorskip("torch", reason="policies need torch")
+    viewer = serve(POLICY)
+    tab = Tab(browser)
+    page = tab.page
+    page.goto(viewer.url)
     page.get_by_text("policy humanoid/walk").wait_for()
-    if not viewer.playing:
-        page.get_by_role("button", name="Play").click()
     tab.wait(lambda: viewer.live.done > 10, "the policy performing")
     page.get_by_role("button", name="Push").click()
     tab.wait(
         lambda: any(np.linalg.norm(viewer.live.force(k)) > 0 for k in range(viewer.live.done + 1)),
         "the policy being pushed",
     )
-    assert not tab.wrong
-    assert all(url.startswith((viewer.url, "blob:", "data:", viewer.url.replace("http", "ws"))) for url in tab.asked)
+    assert unharmed(tab, viewer)
     tab.context.close()
 
 
