@@ -11,6 +11,7 @@ from characters.character import Character
 from motion.clip import Clip, Layout
 from motion.contacts import REFERENCE_HEIGHT
 from motion.rotation import Array
+from retarget import flight
 from retarget.body import Body
 from retarget.sampled import Sampled
 from retarget.solve import SolveSettings, solve
@@ -26,14 +27,15 @@ LEAST = 0.04
 """seconds for which a foot must touch to be held"""
 
 
-def refine(clip: Clip, character: Character, settings: SolveSettings | None = None) -> Clip:
+def refine(clip: Clip, character: Character, settings: SolveSettings | None = None, *, ballistic: bool = True) -> Clip:
     """The same clip with feet pinned, nothing under the ground and limits kept, across the wrap for a loop.
 
     Args:
         clip: any clip of ``character``; its contacts say when feet stand.
+        ballistic: whether its flights are made to fall freely first, see `retarget.flight`; the provenance tells.
 
     Returns:
-        A clip with new qpos and qvel; everything else is kept.
+        A clip with new qpos and qvel, and contacts as they turned out; everything else is kept.
     """
     count, layout = len(clip.qpos), character.layout
     pad = min(count, round(CONTEXT * clip.fps) + _across(clip)) if clip.loop else 0
@@ -42,6 +44,11 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
     if clip.loop:
         qpos = clip.cycle_offset.apply(qpos, index // count)
     qpos = layout.continuous(qpos)
+    provenance = clip.provenance
+    if ballistic:
+        mended = flight.mend(character, qpos, clip.fps)
+        qpos = mended.qpos
+        provenance = {**provenance, "flight": mended.to_json()} if mended.airborne.any() else provenance
     flags = {link: f[index % count] for link, f in stances(clip, character).items()}
     solution = solve(character, targets_of(character, qpos, clip.fps, flags), settings)
     solved = layout.continuous(_meet(clip, solution.qpos, pad, layout))
@@ -50,7 +57,13 @@ def refine(clip: Clip, character: Character, settings: SolveSettings | None = No
     if clip.loop:
         before = clip.cycle_offset.apply(solved[-1:], -1)
         after = np.concatenate([before, clip.cycle_offset.apply(solved[:1], 1)])
-    return replace(clip, qpos=solved, qvel=layout.velocities(solved, 1.0 / clip.fps, after=after), contacts=stands)
+    return replace(
+        clip,
+        qpos=solved,
+        qvel=layout.velocities(solved, 1.0 / clip.fps, after=after),
+        contacts=stands,
+        provenance=provenance,
+    )
 
 
 def stances(clip: Clip, character: Character) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ def around(clip: Clip) -> Array:
 @pytest.mark.parametrize("plan", ["walk", "jump"])
 def test_a_good_clip_stays(body: Character, plan: str) -> None:
     clip = make_good_clip(body) if plan == "walk" else make_good_clip(body, jump)
-    out = refine(clip, body)
+    out = refine(clip, body, ballistic=False)  # this jump is pulled down at 2.4 g: see test_flight
     moved = change(clip, out)
     assert moved[:, :3].max() < 0.01  # metres: pins give way at lift-off and touch-down
     assert moved.max() < 0.05  # a millimetre or two at the foot of a nearly straight leg
