@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest-xdist share the cores already
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: Ctrl-C is to be tested all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MOCAP = Path(os.environ.get("MIMIC_MOCAP", Path(__file__).resolve().parents[2] / "shared" / "mocap"))
 """Folder of the mocap collection; it is not part of the repository."""
