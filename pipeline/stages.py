@@ -362,7 +362,7 @@ def _finish(
     clip = replace(
         clip,
         provenance={
-            **trajectory.provenance,
+            **clip.provenance,
             "interval": [round(start + report.start, 6), round(start + report.stop, 6)],
         },
     )

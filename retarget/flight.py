@@ -30,7 +30,7 @@ FALL = 3.0
 """m/s²: what is left of a frame's error in flight weighs as much …"""
 STAND = 0.004
 """… as moving a standing body by so many metres …"""
-DRIFT = 0.02
+DRIFT = 0.01
 """… or a flying one by so many …"""
 PUSH = 6.0
 """… or as pushing a standing one by so many m/s²"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from good_clip import jump, make_good_clip
@@ -9,6 +11,7 @@ from good_clip import jump, make_good_clip
 from characters import kinematics
 from characters.character import Character
 from motion.rotation import Array
+from pipeline import stages
 from retarget import flight
 from retarget.refine import refine
 
@@ -91,3 +94,12 @@ def test_refining_makes_a_jump_fall_freely_and_says_so(humanoid: Character) -> N
     )
     assert after < 0.5 * before
     assert "flight" not in refine(clip, humanoid, ballistic=False).provenance
+
+
+def test_a_runs_clip_tells_of_its_flights(samples: Path, tmp_path: Path) -> None:
+    result = stages.retarget(samples / "run.bvh", "humanoid", out=tmp_path)
+    told = result.clip.provenance["flight"]
+    assert 0.2 < told["share"] < 0.6
+    assert told["moved_m"] < 0.05
+    found = {check.measure: check.found for check in result.verdict.checks}
+    assert found["root_residual"] < 1.0  # body weights; 2.6 with its flights as they were captured
