@@ -32,7 +32,7 @@ class Charts:
         self._gui = gui
         self._folder = gui.add_folder("Curves")
         self._panels: tuple[Panel, ...] = ()
-        self._made: list[tuple[tuple[str, ...], Any]] = []
+        self._made: list[tuple[Panel, Any]] = []
         self._take: Take | None = None
         self._at = 0.0
         self._lock = threading.Lock()
@@ -63,17 +63,22 @@ class Charts:
             self._panels = self._take.panels()
         with self._lock:
             panels = self._panels
-        if [_kind(panel) for panel in panels] != [kind for kind, _ in self._made]:
+        if [_kind(panel) for panel in panels] != [_kind(panel) for panel, _ in self._made]:
             self._clear()
             with self._folder:
-                self._made = [(_kind(panel), self._add(panel, seconds)) for panel in panels]
+                self._made = [(panel, self._add(panel, seconds)) for panel in panels]
             return
-        for panel, (_, chart) in zip(panels, self._made, strict=True):
+        # a chart that is replaced while a page loads is told of its successor's data only: where other curves are shown,
+        # such as the joints nearest to their limits, it is relabelled
+        for panel, (before, chart) in zip(panels, self._made, strict=True):
+            if list(panel.curves) != list(before.curves):
+                chart.series = series(panel)
             chart.data = data(panel, seconds)
             low, high = span(panel)
-            before = chart.scales["y"]["range"]
-            if low < before[0] or high > before[1]:
-                chart.scales = self._scales(min(low, before[0]), max(high, before[1]))
+            drawn = chart.scales["y"]["range"]
+            if low < drawn[0] or high > drawn[1]:
+                chart.scales = self._scales(min(low, drawn[0]), max(high, drawn[1]))
+        self._made = [(panel, chart) for panel, (_, chart) in zip(panels, self._made, strict=True)]
 
     def _clear(self) -> None:
         for _, chart in self._made:
@@ -101,9 +106,9 @@ class Charts:
         return {"x": uplot.Scale(time=False, range=(0.0, whole)), "y": uplot.Scale(range=(low - more, high + more))}
 
 
-def _kind(panel: Panel) -> tuple[str, ...]:
-    """What a chart is made for; only its data changes."""
-    return (panel.title, *panel.curves)
+def _kind(panel: Panel) -> tuple[str, int, bool]:
+    """What a chart is made for; only its data and the names of its curves change."""
+    return panel.title, len(panel.curves), panel.limit is not None
 
 
 def series(panel: Panel) -> tuple[uplot.Series, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import re
@@ -10,6 +11,8 @@ import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -314,3 +317,39 @@ def test_nothing_is_served_where_nothing_can_be():
 
     with pytest.raises(InputError, match="cannot serve there"):
         check_address("203.0.113.7", 8080)
+
+
+def test_a_chart_that_shows_other_curves_is_relabelled_not_replaced():
+    """The joints nearest to their torque limits change while a policy runs; a loading page must not lose the chart."""
+    pytest.importorskip("viser", reason="the viewer is an extra")
+    from pipeline.charts import Charts
+    from pipeline.panels import Panel
+
+    made = []
+
+    class Gui:
+        def add_folder(self, title: str):
+            return contextlib.nullcontext()
+
+        def add_uplot(self, data, series, **others):
+            made.append(SimpleNamespace(data=data, series=series, remove=made.clear, **others))
+            return made[-1]
+
+    def panel(count: int, *names: str) -> Panel:
+        seconds = np.arange(count) / 30
+        return Panel("torque over its limit", "", seconds, {name: np.sin(seconds) for name in names}, 1.0)
+
+    now = [panel(10, "chest", "neck")]
+    charts = Charts(cast(Any, Gui()))
+    charts.show(cast(Any, SimpleNamespace(kind="policy", duration=20.0, panels=lambda: tuple(now))))
+    charts.mark(0.1)
+    (chart,) = made
+    now[:] = [panel(20, "left_knee", "neck")]
+    charts.mark(0.5)
+    assert made == [chart]
+    assert [each.get("label") for each in chart.series] == ["s", "left_knee", "neck", "limit", "now"]
+    assert len(chart.data[0]) == 22
+    now[:] = [panel(30, "left_knee")]
+    charts.mark(0.9)
+    assert made != [chart]
+    assert len(made) == 1

@@ -101,10 +101,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator:
         thread.join(10)
 
 
-def unharmed(tab: Tab, viewer) -> bool:
-    """Whether nothing went wrong in the browser, and it asked for nothing from outside."""
+def check_unharmed(tab: Tab, viewer) -> None:
+    """Nothing went wrong in the browser, and it asked for nothing from outside."""
     own = (viewer.url, "blob:", "data:", viewer.url.replace("http", "ws"))
-    return not tab.wrong and all(url.startswith(own) for url in tab.asked)
+    assert tab.wrong == []
+    assert [url for url in tab.asked if not url.startswith(own)] == []
 
 
 def test_the_viewer_plays_scrubs_and_switches(browser, serve):
@@ -145,7 +146,7 @@ def test_the_viewer_plays_scrubs_and_switches(browser, serve):
     page.get_by_role("option", name="wave.keyframes.toml", exact=True).last.click()
     tab.wait(lambda: viewer.take.name.startswith("wave"), "switching to the keyframes")
     page.get_by_text("wave on humanoid").wait_for()
-    assert unharmed(tab, viewer)
+    check_unharmed(tab, viewer)
     tab.context.close()
 
 
@@ -162,7 +163,7 @@ def test_a_running_policy_is_pushed(browser, serve):
         lambda: any(np.linalg.norm(viewer.live.force(k)) > 0 for k in range(viewer.live.done + 1)),
         "the policy being pushed",
     )
-    assert unharmed(tab, viewer)
+    check_unharmed(tab, viewer)
     tab.context.close()
 
 
